@@ -1,0 +1,2 @@
+//! The `swiftformer` program.
+fn main() {}

@@ -1,0 +1,4 @@
+//! SwiftFormer (ICCV 2023) vision models in Rust.
+
+pub mod tensor;
+pub mod weights;
