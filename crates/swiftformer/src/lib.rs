@@ -1,4 +1,6 @@
 //! SwiftFormer (ICCV 2023) vision models in Rust.
 
+pub mod arch;
+pub mod config;
 pub mod tensor;
 pub mod weights;
