@@ -1,1 +1,7 @@
 //! Weight files: formats, names and layouts.
+
+pub mod infer;
+pub mod layout;
+pub mod names;
+pub mod state;
+pub mod token_weights;

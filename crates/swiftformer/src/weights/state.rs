@@ -1,0 +1,144 @@
+//! The weights of one network, every tensor at its place.
+
+use std::collections::HashMap;
+
+use crate::{
+    arch::{Arch, Leaf, Module, Param, ParamKind},
+    tensor::{RawTensor, TensorMap},
+};
+
+use super::{
+    layout::{Recognised, to_tensorflow},
+    names::{Layout, Names},
+};
+
+/// Every tensor of one network by its place, in PyTorch's shapes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StateDict {
+    tensors: HashMap<(Module, Leaf), RawTensor>,
+}
+
+/// A tensor whose shape is not the network's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misshapen {
+    /// Its name in the file's layout.
+    pub name: String,
+    /// The network's shape.
+    pub expected: Vec<usize>,
+    /// The file's shape.
+    pub found: Vec<usize>,
+}
+
+/// Weights that do not fit the network; lists every name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the weights do not fit the config{}", self.listing())]
+pub struct StateDictError {
+    /// Names that the network needs and the file lacks.
+    pub missing: Vec<String>,
+    /// Names that the file has and the network does not know.
+    pub unexpected: Vec<String>,
+    /// Tensors of another shape.
+    pub misshapen: Vec<Misshapen>,
+}
+
+impl StateDictError {
+    fn listing(&self) -> String {
+        let mut text = String::new();
+        let mut section = |title: &str, lines: Vec<String>| {
+            if !lines.is_empty() {
+                text += &format!("\n  {title} ({}):", lines.len());
+                lines.iter().for_each(|line| text += &format!("\n    {line}"));
+            }
+        };
+        section("missing", self.missing.clone());
+        section("unexpected", self.unexpected.clone());
+        let shapes = self
+            .misshapen
+            .iter()
+            .map(|tensor| format!("{}: expected {:?}, found {:?}", tensor.name, tensor.expected, tensor.found));
+        section("of another shape", shapes.collect());
+        text
+    }
+}
+
+impl StateDict {
+    /// Puts the tensors of a recognised file at their places.
+    ///
+    /// A missing batch counter counts as 0; anything else that is missing, unexpected or of another shape is an error.
+    ///
+    /// # Errors
+    /// With every name that does not fit.
+    pub fn from_tensors(arch: &Arch, mut file: Recognised) -> Result<Self, StateDictError> {
+        let names = Names::new(arch, file.layout);
+        let mut error = StateDictError { missing: Vec::new(), unexpected: Vec::new(), misshapen: Vec::new() };
+        let mut tensors = HashMap::new();
+        for param in arch.params() {
+            let Some(name) = names.name(&param) else { continue };
+            match file.tensors.shift_remove(&name) {
+                Some(tensor) if tensor.shape() == param.shape => {
+                    tensors.insert((param.module, param.leaf), tensor);
+                }
+                Some(tensor) => {
+                    let (expected, found) = (param.shape, tensor.shape().to_vec());
+                    error.misshapen.push(Misshapen { name, expected, found });
+                }
+                None if param.kind == ParamKind::NumBatchesTracked => {
+                    tensors.insert((param.module, param.leaf), RawTensor::from_i64_scalar(0));
+                }
+                None => error.missing.push(name),
+            }
+        }
+        error.unexpected = file.tensors.into_keys().collect();
+        let fits = error.missing.is_empty() && error.unexpected.is_empty() && error.misshapen.is_empty();
+        if fits { Ok(Self { tensors }) } else { Err(error) }
+    }
+
+    /// Builds the state dict of `arch` from a function that gives every tensor.
+    pub fn from_fn(arch: &Arch, mut tensor: impl FnMut(&Param) -> RawTensor) -> Self {
+        let tensors = arch.params().iter().map(|param| ((param.module, param.leaf), tensor(param))).collect();
+        Self { tensors }
+    }
+
+    /// The tensors under the names, and with the axes, of `layout`.
+    pub fn to_tensors(&self, arch: &Arch, layout: Layout) -> TensorMap {
+        let names = Names::new(arch, layout);
+        let mut result = TensorMap::new();
+        for param in arch.params() {
+            if let (Some(name), Some(tensor)) = (names.name(&param), self.get(param.module, param.leaf)) {
+                let tensor =
+                    if layout == Layout::TensorFlow { to_tensorflow(tensor, param.kind) } else { tensor.clone() };
+                result.insert(name, tensor);
+            }
+        }
+        result
+    }
+
+    /// One tensor.
+    pub fn get(&self, module: Module, leaf: Leaf) -> Option<&RawTensor> {
+        self.tensors.get(&(module, leaf))
+    }
+
+    /// The values of one tensor as `f32`.
+    ///
+    /// # Panics
+    /// When the network this state dict was built for has no such tensor.
+    pub fn values(&self, module: Module, leaf: Leaf) -> Vec<f32> {
+        let tensor = self.get(module, leaf);
+        tensor.unwrap_or_else(|| panic!("the state dict has no {leaf:?} of {module:?}")).to_f32()
+    }
+
+    /// Puts a tensor in place of another.
+    pub fn insert(&mut self, module: Module, leaf: Leaf, tensor: RawTensor) {
+        self.tensors.insert((module, leaf), tensor);
+    }
+
+    /// Takes a tensor out.
+    pub fn remove(&mut self, module: Module, leaf: Leaf) -> Option<RawTensor> {
+        self.tensors.remove(&(module, leaf))
+    }
+
+    /// Bytes of all tensors.
+    pub fn byte_len(&self) -> usize {
+        self.tensors.values().map(|tensor| tensor.bytes().len()).sum()
+    }
+}
