@@ -1,1 +1,3 @@
 //! Weight files: formats, names and layouts.
+
+pub mod hdf5;
