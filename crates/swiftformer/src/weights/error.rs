@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::detect::{FileKind, NotWeights};
+use super::hdf5::{Hdf5Error, keras::KerasError};
 use super::safetensors::SafetensorsError;
 use super::sharded::ShardedError;
 use super::torch::TorchError;
@@ -49,6 +50,12 @@ pub enum WeightsError {
     /// A PyTorch checkpoint is damaged, or holds what is not plain data.
     #[error(transparent)]
     Torch(#[from] TorchError),
+    /// An HDF5 file is damaged or uses what cannot be read.
+    #[error(transparent)]
+    Hdf5(#[from] Hdf5Error),
+    /// An HDF5 file does not hold Keras weights.
+    #[error(transparent)]
+    Keras(#[from] KerasError),
     /// An index of shards does not hold together.
     #[error(transparent)]
     Sharded(#[from] ShardedError),

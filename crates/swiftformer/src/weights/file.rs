@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::detect::{FileKind, detect};
 use super::error::WeightsError;
 use super::torch::Checkpoint;
-use super::{mapped, safetensors, sharded};
+use super::{hdf5, mapped, safetensors, sharded};
 use crate::tensor::TensorMap;
 
 /// How to read a weight file.
@@ -93,7 +93,16 @@ pub fn read_bytes(bytes: Bytes, options: &ReadOptions) -> Result<WeightFile, Wei
             let (tensors, metadata) = safetensors::read(&bytes)?;
             return Ok(WeightFile { kind, tensors, metadata, available: Vec::new(), selected: None });
         }
-        FileKind::Hdf5 => return Err(WeightsError::Unsupported { kind, place: "yet" }),
+        FileKind::Hdf5 => {
+            if let Some(asked) = &options.state_dict {
+                return Err(WeightsError::NoStateDicts { asked: asked.clone(), kind });
+            }
+            let weights = hdf5::keras::KerasWeights::from_hdf5(&hdf5::read(bytes)?)?;
+            let tensors = weights.flat().map(|(path, tensor)| (path, tensor.clone())).collect();
+            let keras = weights.keras_version.map(|version| ("keras_version".to_owned(), version));
+            let metadata = keras.into_iter().collect();
+            return Ok(WeightFile { kind, tensors, metadata, available: Vec::new(), selected: None });
+        }
         FileKind::Json => return Err(WeightsError::Unsupported { kind, place: "without the files they list" }),
     };
     let state_dict = checkpoint.state_dict(options.state_dict.as_deref())?;

@@ -7,6 +7,7 @@
 mod detect;
 mod error;
 mod file;
+pub mod hdf5;
 pub mod infer;
 pub mod init;
 pub mod layout;
