@@ -1,4 +1,6 @@
 //! SwiftFormer (ICCV 2023) vision models in Rust.
 
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod tensor;
 pub mod weights;
