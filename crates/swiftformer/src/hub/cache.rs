@@ -91,6 +91,17 @@ impl RepoCache {
 
     /// Makes the snapshot's entry for a blob and returns its path.
     pub fn link(&self, etag: &str, commit: &str, file: &str) -> Result<PathBuf, HubError> {
+        self.link_by(symlink, etag, commit, file)
+    }
+
+    /// [`RepoCache::link`] with the system's way of making links as an argument.
+    pub(super) fn link_by(
+        &self,
+        symlink: fn(&Path, &Path) -> io::Result<()>,
+        etag: &str,
+        commit: &str,
+        file: &str,
+    ) -> Result<PathBuf, HubError> {
         let path = self.snapshot(commit).join(file);
         make_parent(&path)?;
         let up = "../".repeat(2 + file.split('/').count() - 1);

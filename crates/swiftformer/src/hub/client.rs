@@ -124,7 +124,8 @@ impl Client {
             let complete = commit.is_some() && linked_etag.is_some() && linked_size.is_some();
             let location = if (300..400).contains(&status) { Some(redirect(&url, &response)?) } else { None };
             match location {
-                Some(next) if !complete && same_origin(&next, &self.endpoint) => url = next,
+                // A mirror may pass the question on to the Hub; an answer with a commit points to storage instead.
+                Some(next) if !complete && (commit.is_none() || same_origin(&next, &url)) => url = next,
                 location => {
                     let etag = linked_etag.as_deref().or_else(|| text(headers, "etag"));
                     // A redirect's own length is that of its note to humans.
@@ -201,11 +202,13 @@ impl Client {
     /// Reads an answer that is neither success nor redirect; `Ok` means that the file does not exist.
     fn refusal<B>(&self, response: &Response<B>, url: &Uri, id: &ModelId, file: &str) -> Result<(), HubError> {
         let status = response.status().as_u16();
-        if !same_origin(url, &self.endpoint) {
+        let code = text(response.headers(), "x-error-code");
+        // What storage refuses says nothing about the repository.
+        if code.is_none() && !same_origin(url, &self.endpoint) {
             return Err(HubError::Status { url: without_query(url), status });
         }
         let repo = id.repo.clone();
-        match (status, text(response.headers(), "x-error-code")) {
+        match (status, code) {
             (_, Some("EntryNotFound")) => Ok(()),
             (_, Some("RevisionNotFound")) => Err(HubError::RevisionNotFound { repo, revision: id.revision.clone() }),
             (401 | 403, code) => Err(HubError::AccessDenied {

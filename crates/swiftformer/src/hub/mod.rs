@@ -4,10 +4,10 @@
 //! size must be the announced one, and large (LFS) files must have their sha256. Downloads resume where they broke off,
 //! wait for another process that fetches the same file, and end in an error when a server falls silent.
 //!
-//! Built on `ureq` with rustls, ring and bundled roots, because the `hf-hub` crate does not fit: 0.4 (ureq 2) sets no
-//! read timeout, knows no offline mode, verifies neither size nor hash, and appends a whole body to a partial file when
-//! a server ignores the range; 1.0 brings an async runtime and a second TLS library, which take longer to build than
-//! all the rest.
+//! Built on `ureq` 3 with rustls, ring and bundled roots, because the `hf-hub` crate does not fit: 0.4 (on `ureq` 2) has
+//! no read timeout and no offline mode, verifies no hash, does not tell a missing repository from a missing file, and
+//! appends a whole body to a partial file when a server ignores the range; 1.0 brings an async runtime and a second TLS
+//! library. This module and its dependencies cost about 37 seconds of processor time in a first release build.
 //!
 //! ```no_run
 //! use swiftformer::hub::{Hub, HubOptions};

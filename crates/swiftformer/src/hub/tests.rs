@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ureq::http::Uri;
 
+use super::cache::RepoCache;
 use super::client::{parse_content_range, resolve, same_origin};
 use super::id::{check_relative_path, normalize_etag, percent_encode};
 use super::{DEFAULT_ENDPOINT, HubError, HubOptions, ModelId};
@@ -154,4 +155,18 @@ fn endpoint_and_offline_mode_come_from_the_environment() {
 fn debug_output_hides_the_token() {
     let text = format!("{:?}", HubOptions::new("/c").with_token(Some("hf_secret".to_owned())));
     assert!(!text.contains("hf_secret") && text.contains("hidden"), "{text}");
+}
+
+#[test]
+fn where_links_are_not_allowed_a_snapshot_holds_a_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = RepoCache::new(folder.path(), "org/model");
+    let (commit, blob) = ("0".repeat(40), cache.blob("ab12"));
+    std::fs::create_dir_all(blob.parent().unwrap()).unwrap();
+    std::fs::write(&blob, "content").unwrap();
+    let no_links = |_: &Path, _: &Path| Err(std::io::ErrorKind::PermissionDenied.into());
+    let path = cache.link_by(no_links, "ab12", &commit, "onnx/model.onnx").unwrap();
+    assert_eq!(cache.cached(&commit, "onnx/model.onnx").as_ref(), Some(&path));
+    assert!(path.symlink_metadata().unwrap().is_file());
+    assert_eq!(std::fs::read(path).unwrap(), b"content");
 }

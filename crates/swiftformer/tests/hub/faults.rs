@@ -1,12 +1,11 @@
 //! Refusals, broken connections and lying servers.
 
 use std::fs;
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use swiftformer::hub::{Hub, HubError, HubOptions, NoProgress};
 
-use crate::server::{COMMIT, Fault, FileSpec, Server, sha256};
+use crate::server::{COMMIT, Fault, FileSpec, Server, raw_server, sha256};
 use crate::{NOBODY, blobs, content, has_entries, hub, id, repo_folder, setup};
 
 #[test]
@@ -269,17 +268,37 @@ fn options_that_cannot_work_are_named() {
 
 #[test]
 fn a_server_that_is_no_hub_is_recognised() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        use std::io::{Read, Write};
-        for mut stream in listener.incoming().flatten() {
-            let _ = stream.read(&mut [0; 4096]);
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\n");
-        }
+    let moved =
+        |place: &str| format!("HTTP/1.1 307 X\r\nLocation: {place}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let page = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\n".to_owned();
+    for (answer, expected) in [
+        (page, "X-Repo-Commit"),
+        (moved("/again"), "redirects"),
+        (moved("ftp://elsewhere.example/x"), "no http(s) URL"),
+        ("HTTP/1.1 307 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned(), "without Location"),
+    ] {
+        let cache = tempfile::tempdir().unwrap();
+        let url = raw_server(move |_| answer.clone());
+        let hub = Hub::new(HubOptions::new(cache.path()).with_endpoint(&url)).unwrap();
+        let error = hub.get(&format!("org/model@{COMMIT}").parse().unwrap(), "f", &mut NoProgress).unwrap_err();
+        assert!(matches!(error, HubError::BadResponse { .. }) && error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_mirror_may_pass_questions_on_but_not_the_token() {
+    let server = Server::start();
+    server.add("config.json", b"{}");
+    let bytes = content(1000);
+    server.add_lfs("pytorch_model.bin", &bytes);
+    let target = server.url.clone();
+    let mirror = raw_server(move |path| {
+        format!("HTTP/1.1 307 X\r\nLocation: {target}{path}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
     });
-    let cache = tempfile::tempdir().unwrap();
-    let hub = Hub::new(HubOptions::new(cache.path()).with_endpoint(&url)).unwrap();
-    let error = hub.get(&format!("org/model@{COMMIT}").parse().unwrap(), "f", &mut NoProgress).unwrap_err();
-    assert!(error.to_string().contains("X-Repo-Commit"), "{error}");
+    let (cache, options) = setup(&server);
+    let options = options.with_endpoint(&mirror).with_token(Some("hf_abc".to_owned()));
+    let folder = hub(&options).fetch_model(&id(), &mut NoProgress).unwrap();
+    assert_eq!(fs::read(folder.join("pytorch_model.bin")).unwrap(), bytes);
+    assert!(blobs(cache.path()).contains(&sha256(&bytes)));
+    assert!(server.take_seen().iter().all(|seen| seen.authorization.is_none()));
 }

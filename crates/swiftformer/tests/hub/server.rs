@@ -113,6 +113,22 @@ impl Server {
     }
 }
 
+/// Answers every request with `answer(path)`, whole HTTP responses; for servers that are no Hub.
+pub fn raw_server(answer: impl Fn(&str) -> String + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+            let lines: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
+            let path = lines.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
+            // A client that goes away is no concern.
+            let _ = stream.write_all(answer(path).as_bytes());
+        }
+    });
+    url
+}
+
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
