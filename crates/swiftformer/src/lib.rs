@@ -2,8 +2,10 @@
 
 pub mod arch;
 pub mod config;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod loss;
-// A reference for tests and for other engines; nothing in the product path calls it.
+// For tests and for other engines to compare with; nothing in the product's path calls it.
 pub mod reference;
 pub mod tensor;
 pub mod weights;
