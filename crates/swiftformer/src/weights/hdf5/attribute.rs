@@ -131,7 +131,7 @@ fn unpadded(field: &[u8], padding: Padding) -> &[u8] {
     let end = match padding {
         Padding::NulTerminated => field.iter().position(|&byte| byte == 0),
         Padding::Nul => Some(field.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)),
-        Padding::Space => Some(field.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1)),
+        Padding::Space => Some(field.iter().rposition(|byte| !b" \0".contains(byte)).map_or(0, |last| last + 1)),
     };
     end.and_then(|end| field.get(..end)).unwrap_or(field)
 }

@@ -71,9 +71,9 @@ pub(super) fn undo<'a>(
     Ok(data)
 }
 
-fn inflate(data: &[u8], length: usize) -> Result<Vec<u8>, Hdf5Error> {
+/// At most `length` bytes and one more, which tells a stream that is too long from one that ends.
+pub(super) fn inflate(data: &[u8], length: usize) -> Result<Vec<u8>, Hdf5Error> {
     let mut inflated = Vec::with_capacity(length);
-    // One byte more than the chunk holds tells a stream that is too long from one that ends.
     match flate2::read::ZlibDecoder::new(data).take(length as u64 + 1).read_to_end(&mut inflated) {
         Ok(_) => Ok(inflated),
         Err(error) => {

@@ -45,6 +45,8 @@ mod superblock;
 mod write;
 
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod tests;
 
 pub use attribute::{Attribute, Attributes};
