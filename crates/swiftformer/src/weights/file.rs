@@ -79,8 +79,8 @@ pub fn read_file(path: &Path, options: &ReadOptions) -> Result<WeightFile, Weigh
 /// Reads the bytes of a weight file. An index of shards cannot be followed from here and is refused.
 ///
 /// # Errors
-/// When the bytes are no weights, or damaged. No input makes this panic, hang, or take more than a small multiple of
-/// its own size in memory.
+/// When the bytes are no weights, or damaged. Input is not trusted: values, references and text of a pickle are limited
+/// in number, and copies of strided tensors to [`COPY_LIMIT`](super::torch::COPY_LIMIT) and four times the input's size.
 pub fn read_bytes(bytes: Bytes, options: &ReadOptions) -> Result<WeightFile, WeightsError> {
     let kind = detect(&bytes)?;
     let checkpoint = match kind {

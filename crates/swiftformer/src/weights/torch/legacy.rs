@@ -16,7 +16,10 @@ const PROTOCOL_VERSION: i64 = 1001;
 /// Whether a file starts with the magic number's pickle, of protocol 2 and later or of protocols 0 and 1.
 pub(in crate::weights) fn starts_like_legacy(bytes: &[u8]) -> bool {
     match bytes {
-        [0x80, _, 0x8a, 10, rest @ ..] => rest.starts_with(&MAGIC),
+        // PROTO, from protocol 4 on a FRAME with its length, LONG1 of ten bytes.
+        [0x80, _, 0x8a, 10, rest @ ..] | [0x80, _, 0x95, _, _, _, _, _, _, _, _, 0x8a, 10, rest @ ..] => {
+            rest.starts_with(&MAGIC)
+        }
         _ => bytes.starts_with(b"L119547037146038801333356L\n"),
     }
 }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use super::TorchError;
 use super::pickle::{self, Pickle};
 
-/// The entries of a checkpoint, each a view into the file.
-struct Entries(HashMap<String, Bytes>);
+/// The entries of an archive by name, each a view into the file; `None` where an entry is compressed or encrypted.
+struct Entries(HashMap<String, Option<Bytes>>);
 
 /// Reads the pickle, and the storages by key.
 pub(super) fn read(file: &Bytes) -> Result<(Pickle, HashMap<String, Bytes>), TorchError> {
@@ -19,12 +19,12 @@ pub(super) fn read(file: &Bytes) -> Result<(Pickle, HashMap<String, Bytes>), Tor
     if entries.0.contains_key(&format!("{root}constants.pkl")) {
         return Err(TorchError::TorchScript);
     }
-    match entries.0.get(&format!("{root}byteorder")).map(|order| order.trim_ascii()) {
+    match entries.stored(&format!("{root}byteorder"))?.map(|order| order.trim_ascii()) {
         None | Some(b"little") => {}
         Some(b"big") => return Err(TorchError::BigEndian),
         Some(_) => return Err(TorchError::ByteOrder),
     }
-    let data = entries.0.get(&format!("{root}data.pkl")).ok_or(TorchError::NotTorch)?;
+    let data = entries.stored(&format!("{root}data.pkl"))?.ok_or(TorchError::NotTorch)?;
     let (pickle, _) = pickle::parse(data).map_err(|source| TorchError::Pickle {
         part: "data.pkl",
         start: 0,
@@ -32,9 +32,13 @@ pub(super) fn read(file: &Bytes) -> Result<(Pickle, HashMap<String, Bytes>), Tor
         source,
     })?;
     let folder = format!("{root}data/");
-    let storages =
-        entries.0.iter().filter_map(|(name, bytes)| Some((name.strip_prefix(&folder)?.to_owned(), bytes.clone())));
-    Ok((pickle, storages.collect()))
+    let mut storages = HashMap::with_capacity(entries.0.len());
+    for name in entries.0.keys() {
+        if let (Some(key), Some(bytes)) = (name.strip_prefix(&folder), entries.stored(name)?) {
+            storages.insert(key.to_owned(), bytes.clone());
+        }
+    }
+    Ok((pickle, storages))
 }
 
 impl Entries {
@@ -48,15 +52,24 @@ impl Entries {
             }
             let name = entry.name().map_err(TorchError::Zip)?.into_owned();
             if entry.compression() != CompressionMethod::Stored || entry.encrypted() {
-                return Err(TorchError::CompressedEntry { entry: name });
+                entries.insert(name, None);
+                continue;
             }
             let start = entry.data_start().unwrap_or(u64::MAX);
             let bytes = stored(file, start, entry.size(), entry.compressed_size()).ok_or_else(|| {
                 TorchError::EntrySize { entry: name.clone(), claimed: entry.size(), start, file: file.len() }
             })?;
-            entries.insert(name, bytes);
+            entries.insert(name, Some(bytes));
         }
         Ok(Self(entries))
+    }
+
+    /// An entry's bytes, if there is one of this name.
+    fn stored(&self, name: &str) -> Result<Option<&Bytes>, TorchError> {
+        match self.0.get(name) {
+            Some(None) => Err(TorchError::CompressedEntry { entry: name.to_owned() }),
+            found => Ok(found.and_then(Option::as_ref)),
+        }
     }
 
     /// The folder that holds data.pkl, with its slash; data.pkl at the top level has the empty root.

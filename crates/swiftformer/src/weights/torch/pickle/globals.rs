@@ -123,6 +123,7 @@ impl Global {
     pub(super) fn find(module: &str, name: &str) -> Option<Self> {
         // Python 2 names.
         let module = if module == "__builtin__" { "builtins" } else { module };
+        let name = if (module, name) == ("builtins", "xrange") { "range" } else { name };
         Some(match (module, name) {
             ("collections", "OrderedDict" | "Counter") | ("builtins", "dict") => Self::Dict,
             ("collections", "defaultdict") => Self::DefaultDict,

@@ -135,6 +135,13 @@ impl Machine<'_> {
 
     fn tensor(&mut self, arguments: NodeId, scalar: Option<&'static ScalarType>) -> Result<(), PickleError> {
         let what = "a tensor";
+        // Flags such as `conj` and `neg`, which would change the values, come behind all else.
+        let flags = if scalar.is_some() { 7 } else { 6 };
+        match self.arguments(arguments)?.get(flags).map(|&flags| self.get(flags)) {
+            None | Some(Value::None) => {}
+            Some(Value::Dict(entries)) if entries.is_empty() => {}
+            Some(_) => return Err(self.malformed("a tensor with a conj or neg flag")),
+        }
         let storage = self.argument(arguments, 0)?;
         if !matches!(self.get(storage), Value::Storage(_)) {
             return Err(self.wrong_type(what, "a storage", storage));

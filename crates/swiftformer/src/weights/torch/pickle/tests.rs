@@ -216,6 +216,16 @@ fn malformed_pickles_give_their_own_errors() {
 }
 
 #[test]
+fn a_tensor_with_flags_that_change_its_values_is_an_error() {
+    let tensor = |flags: &str| {
+        let storage = "(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x01tQ";
+        read(format!("ctorch._utils\n_rebuild_tensor_v2\n({storage}K\0))NN{flags}tR.").as_bytes())
+    };
+    assert!(tensor("").is_ok() && tensor("}").is_ok());
+    assert!(matches!(tensor("}U\x03negI01\ns"), Err(PickleError::Malformed { .. })));
+}
+
+#[test]
 fn nesting_a_million_lists_deep_parses_and_drops() {
     let depth = 1_000_000;
     let mut bytes = vec![b']'; depth];
