@@ -2,7 +2,49 @@
 //!
 //! Slices and shapes go in, slices come out; the crate knows nothing of models. All `unsafe` code of the
 //! workspace lives here.
+//!
+//! [`Kernels`] is a choice of instruction set, made once; its methods are the kernels. Activations are `f32` in
+//! `[tokens, channels]` order (NHWC, `tokens = height · width`). Every kernel works on a range of tokens or image rows
+//! and runs on the calling thread, so that a caller splits the work as it likes; results do not depend on the split.
+//! Every kernel checks its slices' lengths at entry and panics where they do not fit its shapes.
+//!
+//! ```
+//! use swiftformer_kernels::{Activation, Epilogue, Kernels, PackedMatrix, Rows, RowsMut};
+//!
+//! let kernels = Kernels::detect();
+//! // Two input channels, three output channels; one row of weights per output channel.
+//! let weight = PackedMatrix::pack(kernels, &[1.0, 0.0, 0.0, 1.0, 1.0, -2.0], Some(&[0.0, 0.5, 0.0]), 2, 3);
+//! let mut output = [0.0; 3];
+//! kernels.pointwise(
+//!     &weight,
+//!     Rows::new(&[3.0, 4.0], 1, 2),
+//!     RowsMut::new(&mut output, 1, 3),
+//!     Epilogue { activation: Activation::Relu, ..Epilogue::default() },
+//! );
+//! assert_eq!(output, [3.0, 4.5, 0.0]);
+//! ```
 
+mod activation;
+mod buffer;
+mod conv;
+mod depthwise;
+mod gemm;
+mod isa;
+mod kernels;
+mod math;
+mod mlp;
+mod pointwise;
 mod pool;
+pub mod reference;
+mod rows;
 
+pub use activation::Activation;
+pub use buffer::AlignedBuffer;
+pub use conv::{Conv2d, Conv2dShape};
+pub use depthwise::{Depthwise3x3, ImageShape};
+pub use gemm::PackedMatrix;
+pub use kernels::{IsaKind, Kernels};
+pub use mlp::Mlp;
+pub use pointwise::Epilogue;
 pub use pool::Pool;
+pub use rows::{Rows, RowsMut};

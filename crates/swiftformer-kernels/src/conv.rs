@@ -1,0 +1,142 @@
+//! Dense convolution: the stem and the steps between stages.
+
+use std::ops::Range;
+
+use crate::depthwise::ImageShape;
+use crate::gemm::{BLOCK_ROWS, Gemm, InputView, OutputView, PackedMatrix};
+use crate::kernels::Kernels;
+use crate::pointwise::Epilogue;
+
+/// The geometry of a dense convolution; the same kernel size, stride and zero padding both ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv2dShape {
+    /// The input image.
+    pub input: ImageShape,
+    /// Kernel side, in pixels.
+    pub kernel: usize,
+    /// Step between outputs, in pixels.
+    pub stride: usize,
+    /// Zeros around the image, in pixels.
+    pub padding: usize,
+}
+
+impl Conv2dShape {
+    /// Outputs along a side of `input` pixels: none if the kernel is larger than the padded image.
+    fn outputs(&self, input: usize) -> usize {
+        assert!(self.kernel > 0 && self.stride > 0, "a convolution needs a kernel and a stride: {self:?}");
+        (input + 2 * self.padding).checked_sub(self.kernel).map_or(0, |room| room / self.stride + 1)
+    }
+
+    /// The output image for `channels` output channels.
+    ///
+    /// # Panics
+    /// When kernel or stride are zero.
+    pub fn output(&self, channels: usize) -> ImageShape {
+        ImageShape { height: self.outputs(self.input.height), width: self.outputs(self.input.width), channels }
+    }
+
+    /// Output rows in one block: about [`BLOCK_ROWS`] pixels.
+    fn block(&self) -> usize {
+        BLOCK_ROWS.div_ceil(self.outputs(self.input.width).max(1))
+    }
+
+    /// Floats in a row of the padded image.
+    fn padded_row(&self) -> usize {
+        (self.input.width + 2 * self.padding) * self.input.channels
+    }
+
+    /// Input rows that `rows` output rows see.
+    fn input_rows(&self, rows: usize) -> usize {
+        (rows - 1) * self.stride + self.kernel
+    }
+
+    /// Floats of scratch that [`Kernels::conv2d`] needs: the padded input rows of one block of output rows, or none
+    /// without padding.
+    pub fn scratch_len(&self) -> usize {
+        let rows = self.block().min(self.outputs(self.input.height));
+        if self.padding == 0 || rows == 0 { 0 } else { self.input_rows(rows) * self.padded_row() }
+    }
+}
+
+/// A dense convolution: its geometry, and its weights from [`PackedMatrix::pack_conv2d`].
+#[derive(Clone, Copy, Debug)]
+pub struct Conv2d<'a> {
+    /// Geometry.
+    pub shape: Conv2dShape,
+    /// Weights and bias.
+    pub matrix: &'a PackedMatrix,
+    /// What happens to the sums.
+    pub epilogue: Epilogue,
+}
+
+impl Kernels {
+    /// Output rows `rows` of the convolution of `input`. `output` holds those rows only,
+    /// `[rows.len(), output width, output channels]`. `scratch` may hold anything.
+    ///
+    /// No column matrix is built: in NHWC the pixels below one kernel row lie side by side, so they are multiplied
+    /// where they are, in a copy of a few image rows that has the zeros around it.
+    ///
+    /// # Panics
+    /// When the matrix, `rows`, a slice or `scratch` do not fit (see [`Conv2dShape::scratch_len`]).
+    pub fn conv2d(self, conv: Conv2d<'_>, input: &[f32], rows: Range<usize>, output: &mut [f32], scratch: &mut [f32]) {
+        let Conv2d { shape, matrix, epilogue } = conv;
+        let image = shape.input;
+        let result = shape.output(matrix.outputs());
+        assert_eq!(matrix.inputs(), shape.kernel * shape.kernel * image.channels, "the matrix's inputs for {shape:?}");
+        assert_eq!(input.len(), image.len(), "input of {shape:?}");
+        assert!(rows.start <= rows.end && rows.end <= result.height, "rows {rows:?} of {result:?}");
+        let output_row = result.width * result.channels;
+        assert_eq!(output.len(), rows.len() * output_row, "output rows {rows:?} of {result:?}");
+        let needed = shape.scratch_len();
+        assert!(scratch.len() >= needed, "scratch of {shape:?}: {needed} floats needed, {} given", scratch.len());
+        if output.is_empty() {
+            return;
+        }
+
+        let padded_row = shape.padded_row();
+        let mut start = rows.start;
+        for output in output.chunks_mut(shape.block() * output_row) {
+            let count = output.len() / output_row;
+            let data = if shape.padding == 0 {
+                &input[start * shape.stride * padded_row..]
+            } else {
+                let padded = &mut scratch[..shape.input_rows(count) * padded_row];
+                copy_padded(shape, input, start * shape.stride, padded);
+                padded
+            };
+            self.dispatch(Gemm {
+                matrix,
+                input: InputView {
+                    data,
+                    groups: count,
+                    group_stride: shape.stride * padded_row,
+                    rows: result.width,
+                    row_stride: shape.stride * image.channels,
+                    segments: shape.kernel,
+                    segment_stride: padded_row,
+                    segment_len: shape.kernel * image.channels,
+                },
+                output: OutputView { data: output, group_stride: output_row, row_stride: result.channels },
+                epilogue,
+            });
+            start += count;
+        }
+    }
+}
+
+/// Copies image rows with the zeros around them; `first` counts rows of the padded image.
+fn copy_padded(shape: Conv2dShape, input: &[f32], first: usize, padded: &mut [f32]) {
+    let row_len = shape.input.width * shape.input.channels;
+    let margin = shape.padding * shape.input.channels;
+    for (offset, target) in padded.chunks_exact_mut(shape.padded_row()).enumerate() {
+        let y = (first + offset).checked_sub(shape.padding).filter(|&y| y < shape.input.height);
+        match y {
+            Some(y) => {
+                target[..margin].fill(0.0);
+                target[margin..margin + row_len].copy_from_slice(&input[y * row_len..][..row_len]);
+                target[margin + row_len..].fill(0.0);
+            }
+            None => target.fill(0.0),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The tile: up to six rows times up to four vectors of sums that stay in registers.
+//!
+//! Six rows are reached from two base pointers and one stride (`base`, `base + stride`, `base + 2·stride` are
+//! addressing modes), so no pointer spills; with four vectors that makes 24 accumulators, enough to hide the latency of
+//! the multiply-adds, and 10 loads for every 24 of them.
+
+use super::{PackedMatrix, TILE_ROWS};
+use crate::activation::activate_rows;
+use crate::isa::Isa;
+use crate::kernels::Kernel;
+use crate::pointwise::Epilogue;
+use crate::rows::span;
+
+/// The left-hand side: `groups × rows` rows, each made of `segments` runs of `segment_len` floats.
+///
+/// A pointwise product has one group and one segment; a convolution has a group per output row of the image and a
+/// segment per kernel row, since the pixels below a kernel row lie side by side.
+#[derive(Clone, Copy)]
+pub(crate) struct InputView<'a> {
+    pub(crate) data: &'a [f32],
+    pub(crate) groups: usize,
+    pub(crate) group_stride: usize,
+    pub(crate) rows: usize,
+    pub(crate) row_stride: usize,
+    pub(crate) segments: usize,
+    pub(crate) segment_stride: usize,
+    pub(crate) segment_len: usize,
+}
+
+impl InputView<'_> {
+    /// Panics unless all rows lie within `data`. Rows may overlap.
+    fn check(&self) {
+        let steps = [
+            (self.groups, self.group_stride),
+            (self.rows, self.row_stride),
+            (self.segments, self.segment_stride),
+            (self.segment_len, 1),
+        ];
+        if steps.iter().any(|&(count, _)| count == 0) {
+            return;
+        }
+        let last = steps.iter().try_fold(0usize, |last, &(count, stride)| {
+            (count - 1).checked_mul(stride).and_then(|offset| last.checked_add(offset))
+        });
+        assert!(last.is_some_and(|last| last < self.data.len()), "the matrix's rows reach beyond the input");
+    }
+}
+
+/// The result: `groups × rows` rows that do not overlap.
+pub(crate) struct OutputView<'a> {
+    pub(crate) data: &'a mut [f32],
+    pub(crate) group_stride: usize,
+    pub(crate) row_stride: usize,
+}
+
+/// `output = activation(input · weightᵀ + bias [+ output])`
+pub(crate) struct Gemm<'a> {
+    pub(crate) matrix: &'a PackedMatrix,
+    pub(crate) input: InputView<'a>,
+    pub(crate) output: OutputView<'a>,
+    pub(crate) epilogue: Epilogue,
+}
+
+impl Kernel for Gemm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Self { matrix, input, output, epilogue } = self;
+        assert_eq!(matrix.kind(), I::KIND, "weights packed for another instruction set");
+        assert_eq!(matrix.inputs(), input.segments * input.segment_len, "the matrix's inputs");
+        input.check();
+        if input.groups == 0 || input.rows == 0 || matrix.outputs() == 0 {
+            return;
+        }
+        let group_span = span(input.rows, output.row_stride, matrix.outputs());
+        let output_span = span(input.groups, output.group_stride, group_span);
+        assert!(output_span <= output.data.len(), "{output_span} outputs, room for {}", output.data.len());
+
+        for index in 0..matrix.panels() {
+            let panel = matrix.panel(index);
+            let columns = matrix.outputs() - panel.column;
+            let pass = PanelPass {
+                input,
+                weight: matrix.panel_weight(panel).as_ptr(),
+                bias: matrix.panel_bias(panel).as_ptr(),
+                // SAFETY: the panel's column lies within an output row, and all rows within the data (checked).
+                output: unsafe { output.data.as_mut_ptr().add(panel.column) },
+                output_group_stride: output.group_stride,
+                output_stride: output.row_stride,
+                columns: columns.min(panel.vectors * I::LEN),
+                accumulate: epilogue.accumulate,
+            };
+            // SAFETY: lengths were checked above, and the panel's weights and bias have `vectors` whole vectors.
+            unsafe {
+                match panel.vectors {
+                    1 => pass.run::<I, 1>(isa),
+                    2 => pass.run::<I, 2>(isa),
+                    3 if I::TILE_VECTORS > 2 => pass.run::<I, 3>(isa),
+                    4 if I::TILE_VECTORS > 2 => pass.run::<I, 4>(isa),
+                    vectors => unreachable!("a panel of {vectors} vectors"),
+                }
+                // While the panel's results are still in the first-level cache.
+                for group in 0..input.groups {
+                    let start = pass.output.add(group * output.group_stride);
+                    let shape = [input.rows, pass.columns, output.row_stride];
+                    activate_rows(isa, epilogue.activation, start, shape);
+                }
+            }
+        }
+    }
+}
+
+/// One panel of weights against all rows.
+struct PanelPass<'a> {
+    input: InputView<'a>,
+    weight: *const f32,
+    bias: *const f32,
+    output: *mut f32,
+    output_group_stride: usize,
+    output_stride: usize,
+    /// Output channels to write; fewer than the panel's lanes at the matrix's end.
+    columns: usize,
+    accumulate: bool,
+}
+
+impl PanelPass<'_> {
+    /// # Safety
+    /// The view lies within its data; `weight` and `bias` have `V` vectors a row; the output rows are writable.
+    #[inline(always)]
+    unsafe fn run<I: Isa, const V: usize>(&self, isa: I) {
+        let rows = self.input.rows;
+        // As even as they go: 7 rows as 4 + 3, since a tile of one row would wait for its own sums.
+        let tiles = rows.div_ceil(TILE_ROWS);
+        let (low, high_tiles) = (rows / tiles, rows % tiles);
+        for group in 0..self.input.groups {
+            let mut row = 0;
+            for tile in 0..tiles {
+                let count = low + usize::from(tile < high_tiles);
+                // SAFETY: `row + count <= rows`, so the tile lies within the view and the output.
+                unsafe {
+                    let input =
+                        self.input.data.as_ptr().add(group * self.input.group_stride + row * self.input.row_stride);
+                    let output = self.output.add(group * self.output_group_stride + row * self.output_stride);
+                    match count {
+                        1 => self.tile::<I, 1, V>(isa, input, output),
+                        2 => self.tile::<I, 2, V>(isa, input, output),
+                        3 => self.tile::<I, 3, V>(isa, input, output),
+                        4 => self.tile::<I, 4, V>(isa, input, output),
+                        5 => self.tile::<I, 5, V>(isa, input, output),
+                        _ => self.tile::<I, TILE_ROWS, V>(isa, input, output),
+                    }
+                }
+                row += count;
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for `run`, for `R` rows from `input` and `output`.
+    #[inline(always)]
+    unsafe fn tile<I: Isa, const R: usize, const V: usize>(&self, isa: I, input: *const f32, output: *mut f32) {
+        let stride = self.input.row_stride;
+        let mut weight = self.weight;
+        let mut sums = [[isa.zero(); V]; R];
+        for vector in 0..V {
+            // SAFETY: the bias has `V` vectors.
+            let bias = unsafe { isa.load(self.bias.add(vector * I::LEN)) };
+            for row in &mut sums {
+                row[vector] = bias;
+            }
+        }
+        for segment in 0..self.input.segments {
+            // SAFETY: the segment's first float lies within the view.
+            let mut upper = unsafe { input.add(segment * self.input.segment_stride) };
+            let mut lower = upper.wrapping_add(if R > 3 { 3 * stride } else { 0 });
+            for _ in 0..self.input.segment_len {
+                let mut weights = [isa.zero(); V];
+                for (vector, lanes) in weights.iter_mut().enumerate() {
+                    // SAFETY: the panel holds `V` vectors for every input.
+                    *lanes = unsafe { isa.load(weight.add(vector * I::LEN)) };
+                }
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    // SAFETY: row `row < R` of the view has this float.
+                    let value =
+                        unsafe { if row < 3 { *upper.add(row * stride) } else { *lower.add((row - 3) * stride) } };
+                    let value = isa.splat(value);
+                    for (sum, &lanes) in sums.iter_mut().zip(&weights) {
+                        *sum = isa.mul_add(value, lanes, *sum);
+                    }
+                }
+                weight = weight.wrapping_add(V * I::LEN);
+                upper = upper.wrapping_add(1);
+                lower = lower.wrapping_add(1);
+            }
+        }
+        for (row, sums) in sums.iter().enumerate() {
+            for (vector, &sum) in sums.iter().enumerate() {
+                let column = vector * I::LEN;
+                // SAFETY: `columns` floats of every output row are writable.
+                unsafe {
+                    let at = output.add(row * self.output_stride + column);
+                    if column + I::LEN <= self.columns {
+                        let sum = if self.accumulate { isa.add(isa.load(at), sum) } else { sum };
+                        isa.store(at, sum);
+                    } else {
+                        let count = self.columns - column;
+                        let sum = if self.accumulate { isa.add(isa.load_first(at, count), sum) } else { sum };
+                        isa.store_first(at, sum, count);
+                    }
+                }
+            }
+        }
+    }
+}
