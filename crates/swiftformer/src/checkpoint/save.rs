@@ -1,0 +1,192 @@
+//! Saving a model in any layout, whole or not at all.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Map, Value};
+
+use super::{Checkpoint, CheckpointError};
+use crate::{
+    arch::TailKind,
+    config::ConfigError,
+    image::Preprocessor,
+    weights::{
+        hdf5::{self, keras::KerasWeights},
+        names::Layout,
+        safetensors, torch,
+    },
+};
+
+/// How to save a model.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SaveOptions {
+    /// Replace what stands at the target.
+    pub overwrite: bool,
+}
+
+/// Endings by which a target is a single PyTorch file rather than a folder.
+const TORCH_ENDINGS: [&str; 4] = ["pth", "pt", "bin", "tar"];
+
+impl Checkpoint {
+    /// Saves the model in `layout`.
+    ///
+    /// | layout | target |
+    /// |---|---|
+    /// | Hugging Face | folder: `config.json`, `model.safetensors`, `preprocessor_config.json` |
+    /// | timm | folder: `config.json` with `pretrained_cfg`, `model.safetensors` |
+    /// | original | file (`.pth`, `.pt`, `.bin`, `.tar`), or folder with `model.pth`: the state dict under `model`, our config as text under `config` |
+    /// | TensorFlow | folder: `config.json`, `tf_model.h5`, `preprocessor_config.json` |
+    ///
+    /// Everything is written beside the target first and moved there once it is whole.
+    ///
+    /// # Errors
+    /// When the layout cannot express the model, the target exists, or it cannot be written.
+    pub fn save(&self, target: &Path, layout: Layout, options: SaveOptions) -> Result<(), CheckpointError> {
+        if layout == Layout::TensorFlow && self.arch.tail_kind() != TailKind::Classifier {
+            let why = "TensorFlow's layout needs a classifier (norm, head and dist_head)";
+            return Err(CheckpointError::Edit(why.into()));
+        }
+        let is_file = target.extension().and_then(|ending| ending.to_str()).is_some_and(|e| TORCH_ENDINGS.contains(&e));
+        if target.symlink_metadata().is_ok() && !options.overwrite {
+            return Err(CheckpointError::Exists { path: target.to_owned() });
+        }
+        let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::create_dir_all(parent).map_err(|source| failed(parent, source))?;
+        let aside = Aside::new(target, parent);
+        if layout == Layout::Original && is_file {
+            self.write_original(&aside.path)?;
+        } else {
+            fs::create_dir(&aside.path).map_err(|source| failed(&aside.path, source))?;
+            self.write_folder(&aside.path, layout)?;
+        }
+        aside.move_to(target)
+    }
+
+    fn write_folder(&self, folder: &Path, layout: Layout) -> Result<(), CheckpointError> {
+        let text = |name: &str, text: String| {
+            let path = folder.join(name);
+            fs::write(&path, text).map_err(|source| failed(&path, source))
+        };
+        match layout {
+            Layout::HuggingFace | Layout::TensorFlow => {
+                text("config.json", self.config().to_hf_json()?)?;
+                let preprocessor =
+                    self.preprocessor.to_preprocessor_config().map_err(CheckpointError::PreprocessorWrite)?;
+                text("preprocessor_config.json", pretty(&preprocessor)?)?;
+            }
+            Layout::Timm => text("config.json", self.config().to_timm_json(self.pretrained_cfg()?)?)?,
+            Layout::Original => return self.write_original(&folder.join("model.pth")),
+        }
+        let tensors = self.state.to_tensors(&self.arch_in(layout)?, layout);
+        if layout != Layout::TensorFlow {
+            let path = folder.join("model.safetensors");
+            return safetensors::write_file(&path, &tensors)
+                .map_err(|error| failed(&path, io::Error::other(error)));
+        }
+        let path = folder.join("tf_model.h5");
+        let write = || -> io::Result<()> {
+            let file = KerasWeights::from_flat(tensors).to_hdf5().map_err(io::Error::other)?;
+            let sink = io::BufWriter::new(fs::File::create(&path)?);
+            hdf5::write(&file, sink).map_err(io::Error::other)
+        };
+        write().map_err(|source| failed(&path, source))
+    }
+
+    fn write_original(&self, path: &Path) -> Result<(), CheckpointError> {
+        let mut config = self.config().with_reading(crate::config::Reading::Original)?;
+        config.dialect = Some(self.config().effective_dialect());
+        let tensors = self.state.to_tensors(&self.arch_in(Layout::Original)?, Layout::Original);
+        let options = torch::WriteOptions {
+            key: Some("model".into()),
+            entries: vec![("config".into(), config.to_hf_json()?)],
+        };
+        torch::write_file(path, &tensors, &options).map_err(|error| failed(path, io::Error::other(error)))
+    }
+
+    /// The network described in the layout's own terms: numbering depends on it.
+    fn arch_in(&self, layout: Layout) -> Result<crate::arch::Arch, ConfigError> {
+        let reading = match layout {
+            Layout::Timm => crate::config::Reading::Timm,
+            Layout::Original => crate::config::Reading::Original,
+            Layout::HuggingFace | Layout::TensorFlow => crate::config::Reading::HuggingFace,
+        };
+        crate::arch::Arch::build(&self.config().with_reading(reading)?, self.arch.tail_kind())
+    }
+
+    /// timm's `pretrained_cfg`: the source's own fields, ours over them.
+    fn pretrained_cfg(&self) -> Result<Map<String, Value>, CheckpointError> {
+        let mut fields = match self.config().extra.get("pretrained_cfg") {
+            Some(Value::Object(kept)) => kept.clone(),
+            _ => Map::new(),
+        };
+        let ours = self.preprocessor.to_pretrained_cfg_fields().map_err(CheckpointError::PreprocessorWrite)?;
+        for (name, value) in ours {
+            // Fields of transformers' processor mean nothing to timm.
+            if !name.starts_with("do_") && !name.starts_with("image_") {
+                fields.insert(name, value);
+            }
+        }
+        fields.insert("num_classes".into(), self.config().num_labels.into());
+        fields.insert("first_conv".into(), "stem.0".into());
+        fields.insert("classifier".into(), serde_json::json!(["head", "head_dist"]));
+        Ok(fields)
+    }
+}
+
+/// The text of a `preprocessor_config.json`.
+pub(super) fn pretty(value: &Value) -> Result<String, ConfigError> {
+    Ok(serde_json::to_string_pretty(value)? + "\n")
+}
+
+fn failed(path: &Path, source: io::Error) -> CheckpointError {
+    CheckpointError::Write { path: path.to_owned(), source }
+}
+
+/// A place beside the target; removed unless it was moved there.
+struct Aside {
+    path: PathBuf,
+}
+
+impl Aside {
+    fn new(target: &Path, parent: &Path) -> Self {
+        let name = target.file_name().and_then(|name| name.to_str()).unwrap_or("model");
+        Self { path: parent.join(format!(".{name}.{}.partial", std::process::id())) }
+    }
+
+    /// Moves what was written to the target; what stood there goes only when the new one is whole.
+    fn move_to(self, target: &Path) -> Result<(), CheckpointError> {
+        let replaced = self.path.with_extension("replaced");
+        let existed = target.symlink_metadata().is_ok();
+        if existed {
+            fs::rename(target, &replaced).map_err(|source| failed(target, source))?;
+        }
+        if let Err(source) = fs::rename(&self.path, target) {
+            if existed {
+                // The first error is the one to report.
+                let _ = fs::rename(&replaced, target);
+            }
+            return Err(failed(target, source));
+        }
+        remove(&replaced);
+        Ok(())
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        remove(&self.path);
+    }
+}
+
+/// Removes a file or folder if it is there; a leftover is no reason to fail.
+fn remove(path: &Path) {
+    let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+}
+
+/// The preprocessing as the text of a file, for the tests.
+#[cfg(test)]
+pub(super) fn preprocessor_text(preprocessor: &Preprocessor) -> String {
+    pretty(&preprocessor.to_preprocessor_config().unwrap()).unwrap()
+}

@@ -1,0 +1,82 @@
+//! What a model argument means: a keyword, a path, or a hub id.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use crate::config::Variant;
+
+/// Where a model comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelSource {
+    /// The model embedded in the library.
+    Demo,
+    /// Fresh weights for a published variant.
+    RandomVariant(Variant),
+    /// Fresh weights for a `config.json`.
+    RandomConfig(PathBuf),
+    /// A folder or file.
+    Path(PathBuf),
+    /// A model of the Hugging Face Hub, `org/name` or `org/name@revision`.
+    Hub(String),
+}
+
+/// A model argument that means nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not a model: expected demo, xs, s, l1, l3, random:VARIANT, random:config.json, an existing folder or \
+     file, or a hub id such as timm/swiftformer_xs.dist_in1k"
+)]
+pub struct ParseSourceError(pub String);
+
+impl FromStr for ModelSource {
+    type Err = ParseSourceError;
+
+    /// `demo`; `xs`, `s`, `l1`, `l3` (short for `MBZUAI/swiftformer-…`); `random:xs`, `random:PATH/config.json`; a path that
+    /// exists; else a hub id.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "demo" {
+            return Ok(Self::Demo);
+        }
+        if let Some(what) = text.strip_prefix("random:") {
+            return match what.parse() {
+                Ok(variant) => Ok(Self::RandomVariant(variant)),
+                Err(_) if Path::new(what).exists() => Ok(Self::RandomConfig(what.into())),
+                Err(_) => Err(ParseSourceError(text.to_owned())),
+            };
+        }
+        let (id, revision) = text.split_once('@').map_or((text, None), |(id, revision)| (id, Some(revision)));
+        if let Ok(variant) = id.parse::<Variant>() {
+            let revision = revision.map_or_else(String::new, |revision| format!("@{revision}"));
+            return Ok(Self::Hub(format!("MBZUAI/swiftformer-{variant}{revision}")));
+        }
+        let path = Path::new(text);
+        if path.exists() || path.is_absolute() || text.starts_with("./") || text.starts_with("../") {
+            return Ok(Self::Path(path.to_owned()));
+        }
+        let is_name = |part: &str| {
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+            !part.is_empty() && !part.starts_with('.') && part.bytes().all(allowed)
+        };
+        match id.split_once('/') {
+            Some((organisation, name)) if is_name(organisation) && is_name(name) => Ok(Self::Hub(text.to_owned())),
+            // A path with several parts or an extension is more likely a file that is not there.
+            _ if text.contains(['/', '\\', '.']) => Ok(Self::Path(path.to_owned())),
+            _ => Err(ParseSourceError(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for ModelSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Demo => f.write_str("demo"),
+            Self::RandomVariant(variant) => write!(f, "random:{variant}"),
+            Self::RandomConfig(path) => write!(f, "random:{}", path.display()),
+            Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Hub(id) => f.write_str(id),
+        }
+    }
+}
