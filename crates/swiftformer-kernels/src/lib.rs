@@ -25,25 +25,30 @@
 //! ```
 
 mod activation;
+mod attention;
 mod buffer;
 mod conv;
 mod depthwise;
 mod gemm;
 mod isa;
 mod kernels;
+mod layout;
 mod math;
 mod mlp;
 mod pointwise;
 mod pool;
 pub mod reference;
 mod rows;
+mod tokens;
 
 pub use activation::Activation;
+pub use attention::{AttentionQueryKey, Pooling};
 pub use buffer::AlignedBuffer;
 pub use conv::{Conv2d, Conv2dShape};
 pub use depthwise::{Depthwise3x3, ImageShape};
 pub use gemm::PackedMatrix;
 pub use kernels::{IsaKind, Kernels};
+pub use layout::{nchw_to_nhwc, nhwc_to_nchw};
 pub use mlp::Mlp;
 pub use pointwise::Epilogue;
 pub use pool::Pool;

@@ -62,6 +62,33 @@ pub(crate) unsafe trait Isa: Copy {
     /// `count <= LEN`, and `target` is valid for writing `count` floats.
     unsafe fn store_first(self, target: *mut f32, value: Self::F32, count: usize);
 
+    /// Reads the floats of `chunk`, the other lanes become zero.
+    #[inline(always)]
+    fn load_chunk(self, chunk: &[f32]) -> Self::F32 {
+        debug_assert!(chunk.len() <= Self::LEN);
+        // SAFETY: the slice has `LEN` floats in the first case, its length is at most `LEN` in the second.
+        unsafe {
+            if chunk.len() >= Self::LEN {
+                self.load(chunk.as_ptr())
+            } else {
+                self.load_first(chunk.as_ptr(), chunk.len())
+            }
+        }
+    }
+    /// Writes as many floats as `chunk` has.
+    #[inline(always)]
+    fn store_chunk(self, chunk: &mut [f32], value: Self::F32) {
+        debug_assert!(chunk.len() <= Self::LEN);
+        // SAFETY: the slice has `LEN` floats in the first case, its length is at most `LEN` in the second.
+        unsafe {
+            if chunk.len() >= Self::LEN {
+                self.store(chunk.as_mut_ptr(), value);
+            } else {
+                self.store_first(chunk.as_mut_ptr(), value, chunk.len());
+            }
+        }
+    }
+
     /// `a + b`
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a - b`
