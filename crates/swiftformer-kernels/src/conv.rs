@@ -7,24 +7,25 @@ use crate::gemm::{BLOCK_ROWS, Gemm, InputView, OutputView, PackedMatrix};
 use crate::kernels::Kernels;
 use crate::pointwise::Epilogue;
 
-/// The geometry of a dense convolution; the same kernel size, stride and zero padding both ways.
+/// The geometry of a dense convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2dShape {
     /// The input image.
     pub input: ImageShape,
-    /// Kernel side, in pixels.
-    pub kernel: usize,
-    /// Step between outputs, in pixels.
-    pub stride: usize,
-    /// Zeros around the image, in pixels.
-    pub padding: usize,
+    /// Kernel `[height, width]`, in pixels.
+    pub kernel: [usize; 2],
+    /// Step between outputs `[y, x]`, in pixels.
+    pub stride: [usize; 2],
+    /// Zeros on each side of the image `[y, x]`, in pixels.
+    pub padding: [usize; 2],
 }
 
 impl Conv2dShape {
-    /// Outputs along a side of `input` pixels: none if the kernel is larger than the padded image.
-    fn outputs(&self, input: usize) -> usize {
-        assert!(self.kernel > 0 && self.stride > 0, "a convolution needs a kernel and a stride: {self:?}");
-        (input + 2 * self.padding).checked_sub(self.kernel).map_or(0, |room| room / self.stride + 1)
+    /// Outputs along an axis (0 is y) of `input` pixels: none if the kernel is larger than the padded image.
+    fn outputs(&self, axis: usize, input: usize) -> usize {
+        let (kernel, stride) = (self.kernel[axis], self.stride[axis]);
+        assert!(kernel > 0 && stride > 0, "a convolution needs a kernel and a stride: {self:?}");
+        (input + 2 * self.padding[axis]).checked_sub(kernel).map_or(0, |room| room / stride + 1)
     }
 
     /// The output image for `channels` output channels.
@@ -32,29 +33,29 @@ impl Conv2dShape {
     /// # Panics
     /// When kernel or stride are zero.
     pub fn output(&self, channels: usize) -> ImageShape {
-        ImageShape { height: self.outputs(self.input.height), width: self.outputs(self.input.width), channels }
+        ImageShape { height: self.outputs(0, self.input.height), width: self.outputs(1, self.input.width), channels }
     }
 
     /// Output rows in one block: about [`BLOCK_ROWS`] pixels.
     fn block(&self) -> usize {
-        BLOCK_ROWS.div_ceil(self.outputs(self.input.width).max(1))
+        BLOCK_ROWS.div_ceil(self.outputs(1, self.input.width).max(1))
     }
 
     /// Floats in a row of the padded image.
     fn padded_row(&self) -> usize {
-        (self.input.width + 2 * self.padding) * self.input.channels
+        (self.input.width + 2 * self.padding[1]) * self.input.channels
     }
 
     /// Input rows that `rows` output rows see.
     fn input_rows(&self, rows: usize) -> usize {
-        (rows - 1) * self.stride + self.kernel
+        (rows - 1) * self.stride[0] + self.kernel[0]
     }
 
     /// Floats of scratch that [`Kernels::conv2d`] needs: the padded input rows of one block of output rows, or none
     /// without padding.
     pub fn scratch_len(&self) -> usize {
-        let rows = self.block().min(self.outputs(self.input.height));
-        if self.padding == 0 || rows == 0 { 0 } else { self.input_rows(rows) * self.padded_row() }
+        let rows = self.block().min(self.outputs(0, self.input.height));
+        if self.padding == [0, 0] || rows == 0 { 0 } else { self.input_rows(rows) * self.padded_row() }
     }
 }
 
@@ -82,7 +83,11 @@ impl Kernels {
         let Conv2d { shape, matrix, epilogue } = conv;
         let image = shape.input;
         let result = shape.output(matrix.outputs());
-        assert_eq!(matrix.inputs(), shape.kernel * shape.kernel * image.channels, "the matrix's inputs for {shape:?}");
+        assert_eq!(
+            matrix.inputs(),
+            shape.kernel[0] * shape.kernel[1] * image.channels,
+            "the matrix's inputs for {shape:?}"
+        );
         assert_eq!(input.len(), image.len(), "input of {shape:?}");
         assert!(rows.start <= rows.end && rows.end <= result.height, "rows {rows:?} of {result:?}");
         let output_row = result.width * result.channels;
@@ -97,11 +102,11 @@ impl Kernels {
         let mut start = rows.start;
         for output in output.chunks_mut(shape.block() * output_row) {
             let count = output.len() / output_row;
-            let data = if shape.padding == 0 {
-                &input[start * shape.stride * padded_row..]
+            let data = if shape.padding == [0, 0] {
+                &input[start * shape.stride[0] * padded_row..]
             } else {
                 let padded = &mut scratch[..shape.input_rows(count) * padded_row];
-                copy_padded(shape, input, start * shape.stride, padded);
+                copy_padded(shape, input, start * shape.stride[0], padded);
                 padded
             };
             self.dispatch(Gemm {
@@ -109,12 +114,12 @@ impl Kernels {
                 input: InputView {
                     data,
                     groups: count,
-                    group_stride: shape.stride * padded_row,
+                    group_stride: shape.stride[0] * padded_row,
                     rows: result.width,
-                    row_stride: shape.stride * image.channels,
-                    segments: shape.kernel,
+                    row_stride: shape.stride[1] * image.channels,
+                    segments: shape.kernel[0],
                     segment_stride: padded_row,
-                    segment_len: shape.kernel * image.channels,
+                    segment_len: shape.kernel[1] * image.channels,
                 },
                 output: OutputView { data: output, group_stride: output_row, row_stride: result.channels },
                 epilogue,
@@ -127,9 +132,9 @@ impl Kernels {
 /// Copies image rows with the zeros around them; `first` counts rows of the padded image.
 fn copy_padded(shape: Conv2dShape, input: &[f32], first: usize, padded: &mut [f32]) {
     let row_len = shape.input.width * shape.input.channels;
-    let margin = shape.padding * shape.input.channels;
+    let margin = shape.padding[1] * shape.input.channels;
     for (offset, target) in padded.chunks_exact_mut(shape.padded_row()).enumerate() {
-        let y = (first + offset).checked_sub(shape.padding).filter(|&y| y < shape.input.height);
+        let y = (first + offset).checked_sub(shape.padding[0]).filter(|&y| y < shape.input.height);
         match y {
             Some(y) => {
                 target[..margin].fill(0.0);

@@ -51,5 +51,5 @@ pub use kernels::{IsaKind, Kernels};
 pub use layout::{nchw_to_nhwc, nhwc_to_nchw};
 pub use mlp::Mlp;
 pub use pointwise::Epilogue;
-pub use pool::Pool;
+pub use pool::{Parts, Pool};
 pub use rows::{Rows, RowsMut};

@@ -24,7 +24,8 @@ const JOINED: u64 = OPEN - 1;
 /// One region further; the upper half counts regions.
 const REGION: u64 = 1 << 32;
 
-type Task<'a> = dyn Fn(usize) + Sync + 'a;
+/// Called with the number of the thread (0 is the caller's) and the number of the task.
+type Task<'a> = dyn Fn(usize, usize) + Sync + 'a;
 
 /// Threads that run the parts of a loop.
 ///
@@ -75,7 +76,7 @@ impl Pool {
         });
         let spawn = |index| {
             let shared = Arc::clone(&shared);
-            std::thread::Builder::new().name(format!("swiftformer-{index}")).spawn(move || shared.work()).ok()
+            std::thread::Builder::new().name(format!("swiftformer-{index}")).spawn(move || shared.work(index)).ok()
         };
         let workers = (1..threads).map_while(spawn).collect();
         Self { shared, workers }
@@ -91,9 +92,18 @@ impl Pool {
     /// # Panics
     /// When a task panics, after all tasks that had begun have ended.
     pub fn for_each(&self, total: usize, task: impl Fn(usize) + Sync) {
+        self.for_each_on_thread(total, |_, index| task(index));
+    }
+
+    /// As [`Pool::for_each`]; `task` is also told the number of the thread it runs on, below [`Pool::threads`]. Tasks
+    /// with the same number never run at the same time.
+    ///
+    /// # Panics
+    /// As [`Pool::for_each`].
+    pub fn for_each_on_thread(&self, total: usize, task: impl Fn(usize, usize) + Sync) {
         let shared = &*self.shared;
         if self.workers.is_empty() || total < 2 || shared.busy.swap(true, Ordering::Acquire) {
-            (0..total).for_each(task);
+            (0..total).for_each(|index| task(0, index));
             return;
         }
         let task: &Task<'_> = &task;
@@ -110,7 +120,7 @@ impl Pool {
             drop(shared.sleep.lock().unwrap_or_else(PoisonError::into_inner));
             shared.wake.notify_all();
         }
-        shared.run_tasks(task);
+        shared.run_tasks(task, 0);
         shared.state.fetch_and(!OPEN, Ordering::AcqRel);
         let mut spins = 0u32;
         while shared.state.load(Ordering::Acquire) & JOINED != 0 {
@@ -122,6 +132,74 @@ impl Pool {
         if let Some(panic) = panic {
             resume_unwind(panic);
         }
+    }
+}
+
+/// A slice cut into parts of `len` floats, the last one shorter where it does not divide evenly.
+pub struct Parts<'a> {
+    data: &'a mut [f32],
+    len: usize,
+}
+
+impl<'a> Parts<'a> {
+    /// Cuts `data` into parts of `len` floats.
+    pub fn new(data: &'a mut [f32], len: usize) -> Self {
+        Self { data, len }
+    }
+}
+
+/// Start and length of a slice whose parts go to different threads.
+#[derive(Clone, Copy)]
+struct RawParts {
+    data: *mut f32,
+    total: usize,
+    len: usize,
+}
+
+// SAFETY: a plain address; who dereferences it says why that is sound.
+unsafe impl Send for RawParts {}
+// SAFETY: as above.
+unsafe impl Sync for RawParts {}
+
+impl RawParts {
+    fn new(parts: &mut Parts<'_>) -> Self {
+        Self { data: parts.data.as_mut_ptr(), total: parts.data.len(), len: parts.len }
+    }
+
+    /// Part `index`, empty beyond the end.
+    ///
+    /// # Safety
+    /// The slice is still borrowed by the caller of the region, and no other reference to this part exists.
+    unsafe fn part<'a>(self, index: usize) -> &'a mut [f32] {
+        let start = index.saturating_mul(self.len).min(self.total);
+        let len = self.len.min(self.total - start);
+        // SAFETY: `start + len <= total`, within the slice; exclusive by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(start), len) }
+    }
+}
+
+impl Pool {
+    /// Runs `task(index, parts, scratch)` for every index below `total`: `parts` holds part `index` of each of `slices`,
+    /// and `scratch`, cut evenly into [`Pool::threads`] pieces, the piece of the thread that the task runs on.
+    ///
+    /// # Panics
+    /// As [`Pool::for_each`].
+    pub fn for_each_part<const N: usize>(
+        &self,
+        total: usize,
+        mut slices: [Parts<'_>; N],
+        scratch: &mut [f32],
+        task: impl Fn(usize, [&mut [f32]; N], &mut [f32]) + Sync,
+    ) {
+        let slices: [RawParts; N] = std::array::from_fn(|slice| RawParts::new(&mut slices[slice]));
+        let piece = scratch.len() / self.threads();
+        let scratch = RawParts::new(&mut Parts::new(scratch, piece));
+        self.for_each_on_thread(total, |thread, index| {
+            // SAFETY: `slices` and `scratch` are mutably borrowed until this function returns, every index runs once, parts of
+            // different indices do not overlap, and no two tasks run on one thread at the same time.
+            let (parts, scratch) = unsafe { (slices.map(|slice| slice.part(index)), scratch.part(thread)) };
+            task(index, parts, scratch);
+        });
     }
 }
 
@@ -138,21 +216,21 @@ impl Drop for Pool {
 }
 
 impl Shared {
-    fn run_tasks(&self, task: &Task<'_>) {
+    fn run_tasks(&self, task: &Task<'_>, thread: usize) {
         let total = self.total.load(Ordering::Relaxed);
         loop {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             if index >= total {
                 return;
             }
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| task(index))) {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| task(thread, index))) {
                 self.next.store(total, Ordering::Relaxed);
                 self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
             }
         }
     }
 
-    fn work(&self) {
+    fn work(&self, thread: usize) {
         let mut seen = 0;
         while let Some(state) = self.wait_for_region(seen) {
             seen = state & !(OPEN | JOINED);
@@ -163,7 +241,7 @@ impl Shared {
                         // SAFETY: this worker is counted in an open region, so the owner keeps the task alive.
                         let task = unsafe { (*self.task.get()).map(|task| &*task) };
                         if let Some(task) = task {
-                            self.run_tasks(task);
+                            self.run_tasks(task, thread);
                         }
                         self.state.fetch_sub(1, Ordering::AcqRel);
                         break;
@@ -202,7 +280,27 @@ impl Shared {
 mod tests {
     use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-    use super::Pool;
+    use super::{Parts, Pool};
+
+    #[test]
+    fn parts_and_scratch_are_disjoint_and_cover_the_slices() {
+        let pool = Pool::new(3);
+        let (mut tens, mut threes, mut scratch) = (vec![0.0; 95], vec![0.0; 30], vec![0.0; 6]);
+        pool.for_each_part(
+            10,
+            [Parts::new(&mut tens, 10), Parts::new(&mut threes, 3)],
+            &mut scratch,
+            |index, parts, s| {
+                let [ten, three] = parts;
+                assert_eq!((ten.len(), three.len(), s.len()), (if index == 9 { 5 } else { 10 }, 3, 2));
+                s.fill(index as f32);
+                ten.iter_mut().for_each(|value| *value += s[1] + 1.0);
+                three.fill(1.0);
+            },
+        );
+        assert!(tens.iter().enumerate().all(|(at, &value)| value == (at / 10) as f32 + 1.0));
+        assert!(threes.iter().all(|&value| value == 1.0));
+    }
 
     #[test]
     fn every_task_runs_once() {

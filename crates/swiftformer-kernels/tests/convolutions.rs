@@ -198,14 +198,23 @@ isa_tests! {
             cases.push((6, side, 4, 50, 3, 2, 1));
         }
         cases.extend([(56, 56, 3, 24, 3, 2, 1), (28, 28, 24, 48, 3, 2, 1), (14, 14, 112, 220, 3, 2, 1)]);
-        for (height, width, channels, outputs, kernel, stride, padding) in cases {
-            let shape = Conv2dShape { input: ImageShape { height, width, channels }, kernel, stride, padding };
+        let squares = cases.into_iter().map(|(height, width, channels, outputs, kernel, stride, padding)| {
+            let input = ImageShape { height, width, channels };
+            (Conv2dShape { input, kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2] }, outputs)
+        });
+        let input = ImageShape { height: 11, width: 14, channels: 5 };
+        let oblong = [
+            (Conv2dShape { input, kernel: [3, 5], stride: [2, 1], padding: [1, 2] }, 9),
+            (Conv2dShape { input, kernel: [4, 1], stride: [1, 3], padding: [0, 1] }, 70),
+        ];
+        for (shape, outputs) in squares.chain(oblong) {
+            let (ImageShape { channels, .. }, [tall, wide]) = (shape.input, shape.kernel);
             let result = shape.output(outputs);
-            let inputs = channels * kernel * kernel;
+            let inputs = channels * tall * wide;
             let weight = weights(&mut random, inputs * outputs, inputs);
             let bias = random.values(outputs);
             let input = random.values(shape.input.len());
-            let matrix = PackedMatrix::pack_conv2d(kernels, &weight, Some(&bias), [outputs, channels, kernel, kernel]);
+            let matrix = PackedMatrix::pack_conv2d(kernels, &weight, Some(&bias), [outputs, channels, tall, wide]);
             let epilogue = Epilogue { activation: Activation::Relu, accumulate: false };
             let mut expected = vec![0.0; result.len()];
             reference::conv2d(&weight, Some(&bias), shape, &input, outputs, &mut expected, epilogue);

@@ -60,16 +60,16 @@ pub fn conv2d(
 ) {
     let ImageShape { height, width, channels } = shape.input;
     let result_width = shape.output(outputs).width;
-    let kernel = shape.kernel;
+    let [tall, wide] = shape.kernel;
     for (index, result) in output.iter_mut().enumerate() {
         let (target, x, y) = (index % outputs, index / outputs % result_width, index / outputs / result_width);
         let mut sum = bias_of(bias, target);
-        for (dy, dx) in (0..kernel).flat_map(|dy| (0..kernel).map(move |dx| (dy, dx))) {
-            let y = pixel(y * shape.stride + dy, shape.padding, height);
-            let x = pixel(x * shape.stride + dx, shape.padding, width);
+        for (dy, dx) in (0..tall).flat_map(|dy| (0..wide).map(move |dx| (dy, dx))) {
+            let y = pixel(y * shape.stride[0] + dy, shape.padding[0], height);
+            let x = pixel(x * shape.stride[1] + dx, shape.padding[1], width);
             let (Some(y), Some(x)) = (y, x) else { continue };
             for channel in 0..channels {
-                let weight = weight[((target * channels + channel) * kernel + dy) * kernel + dx];
+                let weight = weight[((target * channels + channel) * tall + dy) * wide + dx];
                 sum += f64::from(weight) * f64::from(input[(y * width + x) * channels + channel]);
             }
         }

@@ -24,11 +24,9 @@ pub struct Affine {
 /// `x + M (g ⊙ k) + F q + b` with `M = s·Wf·Wp`, `F = s·Wf`, `b = s·(Wf bp + bf)`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FoldedAttention {
-    /// Wq with its bias.
-    pub query: Affine,
-    /// Wk with its bias.
-    pub key: Affine,
-    /// `w_g · dim^-1/2`, `[dim]`.
+    /// Wk, then Wq, `[2·dim, dim]`, with their biases.
+    pub key_query: Affine,
+    /// `w_g`, `[dim]`.
     pub token_weights: Vec<f32>,
     /// `[M | F]`, `[dim, 2·dim]`, with `b`.
     pub output: Affine,
@@ -128,10 +126,12 @@ impl<'a> Folder<'a> {
     /// The last two linear layers of attention merged, its layer scale folded in.
     pub(super) fn attention(&self, attention: &Attention, scale: Option<&Scale>) -> FoldedAttention {
         let dim = attention.query.out_features;
-        let plain = |linear: &Linear| self.scaled(linear.module, dim, &vec![1.0; dim], &vec![0.0; dim]);
-        let inverse_root = (dim as f64).powf(-0.5);
-        let token_weights: Vec<f64> =
-            self.read(attention.token_weights, Leaf::Value).iter().map(|w| w * inverse_root).collect();
+        let stacked = |leaf| {
+            let [mut key, query] =
+                [&attention.key, &attention.query].map(|linear| self.state.values(linear.module, leaf));
+            key.extend(query);
+            key
+        };
         let scale = self.scale(scale, dim);
         let proj = self.read(attention.proj.module, Leaf::Weight);
         let proj_bias = self.read(attention.proj.module, Leaf::Bias);
@@ -150,9 +150,8 @@ impl<'a> Folder<'a> {
             bias.push((s * (dot(row, &proj_bias) + b)) as f32);
         }
         FoldedAttention {
-            query: plain(&attention.query),
-            key: plain(&attention.key),
-            token_weights: round(&token_weights),
+            key_query: Affine { out: 2 * dim, weight: stacked(Leaf::Weight), bias: stacked(Leaf::Bias) },
+            token_weights: self.state.values(attention.token_weights, Leaf::Value),
             output: Affine { out: dim, weight, bias },
         }
     }

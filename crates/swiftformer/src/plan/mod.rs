@@ -1,0 +1,235 @@
+//! The engine: a network compiled once for one image size, run many times.
+//!
+//! Folding and packing do not depend on the size ([`packed`]); a [`Plan`] adds the maps' sizes, how each layer is cut into
+//! tasks, and what a [`Workspace`] must hold. A plan is read-only while it runs: threads share it, each image in flight
+//! has a workspace.
+
+mod fold;
+mod packed;
+mod run;
+
+use std::sync::Arc;
+
+use swiftformer_kernels::{AlignedBuffer, AttentionQueryKey, Conv2dShape, ImageShape, IsaKind, Kernels};
+
+use self::packed::{PackedBlock, PackedConv, PackedModel, PackedTail};
+use crate::{
+    arch::{Arch, GeometryError},
+    weights::state::StateDict,
+};
+
+pub use self::run::{Tap, TapSink};
+
+/// Tokens that one task of a fused block works on: enough to use every loaded weight many times, few enough that their
+/// hidden activations stay in the second-level cache.
+const TASK_TOKENS: usize = 96;
+
+/// A network folded and packed for one instruction set.
+#[derive(Clone, Debug)]
+pub struct Network {
+    packed: Arc<PackedModel>,
+    arch: Arc<Arch>,
+}
+
+impl Network {
+    /// Folds and packs a network.
+    pub fn pack(arch: &Arch, state: &StateDict, kernels: Kernels) -> Self {
+        Self { packed: Arc::new(PackedModel::pack(arch, state, kernels)), arch: Arc::new(arch.clone()) }
+    }
+
+    /// The description it was packed from.
+    pub fn arch(&self) -> &Arch {
+        &self.arch
+    }
+
+    /// The instruction set it is packed for.
+    pub fn isa(&self) -> IsaKind {
+        self.packed.kernels.kind()
+    }
+
+    /// Plans images of `size` `[height, width]` on `threads` threads; the packed weights are shared.
+    ///
+    /// # Errors
+    /// When the network cannot take the size.
+    pub fn plan(&self, size: [usize; 2], threads: usize) -> Result<Plan, GeometryError> {
+        Plan::compile(self, size, threads.max(1))
+    }
+}
+
+/// A network for images of one size.
+#[derive(Debug)]
+pub struct Plan {
+    network: Network,
+    input: ImageShape,
+    steps: Vec<Step>,
+    threads: usize,
+    needs: Needs,
+    output: ImageShape,
+}
+
+/// One step; indices point into the packed model.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// A dense convolution; the stem's two come first, with ReLU.
+    Conv { layer: ConvLayer, shape: Conv2dShape, output: ImageShape, rows: usize },
+    /// Depthwise, pointwise, activation, pointwise, residual.
+    ConvBlock { stage: usize, block: usize, shape: ImageShape, rows: usize },
+    /// Attention and MLP behind the local representation.
+    Attention { stage: usize, block: usize, shape: ImageShape, tokens: usize },
+    /// The map as it is now is an output that can be asked for.
+    Tap(Tap, ImageShape),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum ConvLayer {
+    Stem(usize),
+    Transition(usize),
+}
+
+/// Floats of each buffer of a workspace.
+#[derive(Clone, Copy, Debug, Default)]
+struct Needs {
+    map: usize,
+    keys_queries: usize,
+    partials: usize,
+    /// For each thread.
+    scratch: usize,
+    channels: usize,
+}
+
+/// The buffers of one image in flight.
+#[derive(Debug)]
+pub struct Workspace {
+    /// The image, NHWC.
+    input: AlignedBuffer,
+    /// The current map, and the one being written.
+    maps: [AlignedBuffer; 2],
+    keys_queries: AlignedBuffer,
+    partials: AlignedBuffer,
+    global: AlignedBuffer,
+    pooled: AlignedBuffer,
+    scratch: AlignedBuffer,
+}
+
+impl Workspace {
+    /// The image to run, `[height, width, channels]`, to be filled.
+    pub fn input_mut(&mut self) -> &mut [f32] {
+        &mut self.input
+    }
+}
+
+impl Plan {
+    fn compile(network: &Network, size: [usize; 2], threads: usize) -> Result<Self, GeometryError> {
+        let (arch, packed) = (&*network.arch, &*network.packed);
+        let sizes = arch.geometry(size)?;
+        let input = ImageShape { height: size[0], width: size[1], channels: arch.config.num_channels };
+        let mut compiler = Compiler { steps: Vec::new(), needs: Needs::default(), threads };
+        let mut shape = input;
+        for (index, layer) in packed.stem.iter().enumerate() {
+            shape = compiler.conv(ConvLayer::Stem(index), layer, shape);
+        }
+        compiler.tap(Tap::Hidden, shape);
+        for (stage, layers) in packed.stages.iter().enumerate() {
+            if let Some(layer) = &layers.transition {
+                shape = compiler.conv(ConvLayer::Transition(stage), layer, shape);
+                compiler.tap(Tap::Hidden, shape);
+            }
+            debug_assert_eq!([shape.height, shape.width], sizes[stage].size);
+            for (block, layer) in layers.blocks.iter().enumerate() {
+                compiler.block(stage, block, layer, shape);
+            }
+            compiler.tap(Tap::Hidden, shape);
+            compiler.tap(Tap::Stage(stage), shape);
+        }
+        compiler.needs.channels = shape.channels;
+        let Compiler { steps, needs, .. } = compiler;
+        Ok(Self { network: network.clone(), input, steps, threads, needs, output: shape })
+    }
+
+    /// Buffers for one image in flight.
+    pub fn workspace(&self) -> Workspace {
+        let Needs { map, keys_queries, partials, scratch, channels } = self.needs;
+        Workspace {
+            input: AlignedBuffer::zeros(self.input.len()),
+            maps: [AlignedBuffer::zeros(map), AlignedBuffer::zeros(map)],
+            keys_queries: AlignedBuffer::zeros(keys_queries),
+            partials: AlignedBuffer::zeros(partials),
+            global: AlignedBuffer::zeros(keys_queries.min(1 << 16)),
+            pooled: AlignedBuffer::zeros(channels),
+            scratch: AlignedBuffer::zeros(scratch * self.threads),
+        }
+    }
+
+    /// Floats of all buffers of one workspace.
+    pub fn workspace_len(&self) -> usize {
+        let Needs { map, keys_queries, partials, scratch, channels } = self.needs;
+        self.input.len() + 2 * map + keys_queries + partials + scratch * self.threads + channels
+    }
+
+    /// `[height, width]` of the images.
+    pub fn size(&self) -> [usize; 2] {
+        [self.input.height, self.input.width]
+    }
+
+    /// The last map's shape.
+    pub fn output(&self) -> ImageShape {
+        self.output
+    }
+
+    fn tail(&self) -> &PackedTail {
+        &self.network.packed.tail
+    }
+}
+
+/// A plan under construction.
+struct Compiler {
+    steps: Vec<Step>,
+    needs: Needs,
+    threads: usize,
+}
+
+impl Compiler {
+    /// Rows of a task: about [`TASK_TOKENS`] tokens, and no fewer tasks than threads.
+    fn rows(&self, shape: ImageShape) -> usize {
+        let rows = TASK_TOKENS.div_ceil(shape.width.max(1));
+        rows.min(shape.height.div_ceil(self.threads)).max(1)
+    }
+
+    fn tap(&mut self, tap: Tap, shape: ImageShape) {
+        self.steps.push(Step::Tap(tap, shape));
+    }
+
+    fn grow(&mut self, shape: ImageShape, scratch: usize) {
+        self.needs.map = self.needs.map.max(shape.len());
+        self.needs.scratch = self.needs.scratch.max(scratch.next_multiple_of(16));
+    }
+
+    fn conv(&mut self, layer: ConvLayer, packed: &PackedConv, input: ImageShape) -> ImageShape {
+        let conv = &packed.conv;
+        let shape = Conv2dShape { input, kernel: conv.kernel, stride: conv.stride, padding: conv.padding };
+        let output = shape.output(conv.out_channels);
+        self.grow(output, shape.scratch_len());
+        self.steps.push(Step::Conv { layer, shape, output, rows: self.rows(output) });
+        output
+    }
+
+    fn block(&mut self, stage: usize, block: usize, packed: &PackedBlock, shape: ImageShape) {
+        let rows = self.rows(shape);
+        let (local, attention) = match packed {
+            PackedBlock::Conv(local) => (local, None),
+            PackedBlock::Attention(local, attention) => (local, Some(attention)),
+        };
+        let row_tokens = rows * shape.width;
+        let scratch = row_tokens * shape.channels.next_multiple_of(16) + local.mlp.kernel().scratch_len(row_tokens);
+        self.grow(shape, scratch);
+        self.steps.push(Step::ConvBlock { stage, block, shape, rows });
+        if let Some(attention) = attention {
+            let all = shape.height * shape.width;
+            let tokens = AttentionQueryKey::BLOCK;
+            self.grow(shape, attention.mlp.kernel().scratch_len(tokens));
+            self.needs.keys_queries = self.needs.keys_queries.max(all * 2 * shape.channels);
+            self.needs.partials = self.needs.partials.max(attention.query_key().partials_len(all));
+            self.steps.push(Step::Attention { stage, block, shape, tokens });
+        }
+    }
+}

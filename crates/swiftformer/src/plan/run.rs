@@ -1,0 +1,277 @@
+//! Running a plan on one image.
+
+use swiftformer_kernels::{Activation, Conv2d, Epilogue, ImageShape, Kernels, Parts, Pool, Rows, RowsMut};
+
+use super::{
+    ConvLayer, Plan, Step, Workspace,
+    packed::{Channels, PackedAttention, PackedBlock, PackedConvBlock, PackedMlp, PackedTail},
+};
+
+/// An output along the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tap {
+    /// transformers' next hidden state: the stem's output, then every stage's and transition's.
+    Hidden,
+    /// The output of a stage, behind its BatchNorm where the network has one (`fork_feat`).
+    Stage(usize),
+    /// The last stage's output.
+    Last,
+    /// The last stage's output behind the final BatchNorm.
+    Normed,
+    /// The mean of [`Tap::Normed`], `[channels]`.
+    Pooled,
+    /// The class scores, or [`Tap::Pooled`] where there are no heads.
+    Logits,
+    /// The scores of `head` (0) or `dist_head` (1).
+    Head(usize),
+}
+
+/// Receives the outputs that it wants, as `[height, width, channels]`; vectors have height and width 1.
+pub trait TapSink {
+    /// Whether an output is wanted; what is not wanted is not computed.
+    fn wants(&self, tap: Tap) -> bool;
+    /// Takes an output.
+    fn take(&mut self, tap: Tap, map: &[f32], shape: ImageShape);
+}
+
+impl Plan {
+    /// Runs the image in `workspace` and gives `sink` what it wants. Results do not depend on the number of threads.
+    ///
+    /// # Panics
+    /// When the workspace is another plan's, or `pool` has more threads than the plan was compiled for.
+    pub fn run(&self, workspace: &mut Workspace, pool: &Pool, sink: &mut dyn TapSink) {
+        assert!(pool.threads() <= self.threads, "a plan for {} threads on {}", self.threads, pool.threads());
+        let model = &*self.network.packed;
+        let kernels = model.kernels;
+        let Workspace { input, maps, keys_queries, partials, global, pooled, scratch } = workspace;
+        let [current, next] = maps;
+        let (mut current, mut next) = (current, next);
+        for step in &self.steps {
+            match *step {
+                Step::Conv { layer, shape, output, rows } => {
+                    let (packed, source, activation) = match layer {
+                        ConvLayer::Stem(0) => (&model.stem[0], &input[..], Activation::Relu),
+                        ConvLayer::Stem(index) => (&model.stem[index], &current[..shape.input.len()], Activation::Relu),
+                        ConvLayer::Transition(stage) => {
+                            let Some(packed) = &model.stages[stage].transition else { continue };
+                            (packed, &current[..shape.input.len()], Activation::Identity)
+                        }
+                    };
+                    let conv =
+                        Conv2d { shape, matrix: &packed.matrix, epilogue: Epilogue { activation, accumulate: false } };
+                    run_conv(kernels, pool, conv, source, rows, &mut next[..output.len()], scratch);
+                    std::mem::swap(&mut current, &mut next);
+                }
+                Step::ConvBlock { stage, block, shape, rows } => {
+                    let (PackedBlock::Conv(packed) | PackedBlock::Attention(packed, _)) =
+                        &model.stages[stage].blocks[block];
+                    let task = ConvBlockTask { kernels, packed, shape, rows };
+                    task.run(pool, &current[..shape.len()], &mut next[..shape.len()], scratch);
+                    std::mem::swap(&mut current, &mut next);
+                }
+                Step::Attention { stage, block, shape, tokens } => {
+                    let PackedBlock::Attention(_, packed) = &model.stages[stage].blocks[block] else { continue };
+                    let task = AttentionTask { kernels, packed, count: shape.height * shape.width, tokens };
+                    let buffers = AttentionBuffers { keys_queries, partials, global, scratch };
+                    task.run(pool, &mut current[..shape.len()], buffers);
+                }
+                Step::Tap(tap, shape) => self.tap(tap, shape, &current[..shape.len()], next, sink),
+            }
+        }
+        let map = &current[..self.output.len()];
+        self.finish(map, &mut next[..self.output.len()], pooled, scratch, sink);
+    }
+
+    fn tap(&self, tap: Tap, shape: ImageShape, map: &[f32], spare: &mut [f32], sink: &mut dyn TapSink) {
+        if !sink.wants(tap) {
+            return;
+        }
+        match (tap, self.tail()) {
+            (Tap::Stage(stage), PackedTail::Features(norms)) => {
+                let normed = &mut spare[..shape.len()];
+                self.affine(&norms[stage], map, normed);
+                sink.take(tap, normed, shape);
+            }
+            _ => sink.take(tap, map, shape),
+        }
+    }
+
+    fn affine(&self, channels: &Channels, map: &[f32], normed: &mut [f32]) {
+        let width = channels.scale.len();
+        let rows = map.len() / width;
+        let (input, output) = (Rows::new(map, rows, width), RowsMut::new(normed, rows, width));
+        self.network.packed.kernels.affine(&channels.scale, &channels.shift, Activation::Identity, input, output);
+    }
+
+    /// What stands behind the stages.
+    fn finish(&self, map: &[f32], spare: &mut [f32], pooled: &mut [f32], scratch: &mut [f32], sink: &mut dyn TapSink) {
+        let kernels = self.network.packed.kernels;
+        let shape = self.output;
+        if sink.wants(Tap::Last) {
+            sink.take(Tap::Last, map, shape);
+        }
+        let PackedTail::Classifier { norm, logits, heads } = self.tail() else { return };
+        if sink.wants(Tap::Normed) {
+            self.affine(norm, map, spare);
+            sink.take(Tap::Normed, spare, shape);
+        }
+        // The BatchNorm is linear, so it commutes with the mean.
+        kernels.mean_rows(Rows::new(map, shape.height * shape.width, shape.channels), pooled);
+        let vector = |channels| ImageShape { height: 1, width: 1, channels };
+        if sink.wants(Tap::Pooled) || (logits.is_none() && sink.wants(Tap::Logits)) {
+            let normed = &mut spare[..shape.channels];
+            self.affine(norm, pooled, normed);
+            for tap in [Tap::Pooled, Tap::Logits] {
+                if sink.wants(tap) && (tap == Tap::Pooled || logits.is_none()) {
+                    sink.take(tap, normed, vector(shape.channels));
+                }
+            }
+        }
+        let matrices = logits.iter().map(|matrix| (Tap::Logits, matrix));
+        let heads = heads.iter().flatten().enumerate().map(|(head, matrix)| (Tap::Head(head), matrix));
+        for (tap, matrix) in matrices.chain(heads) {
+            if sink.wants(tap) {
+                let labels = matrix.outputs();
+                let (input, output) = (Rows::new(pooled, 1, shape.channels), &mut scratch[..labels]);
+                kernels.pointwise(matrix, input, RowsMut::new(output, 1, labels), Epilogue::default());
+                sink.take(tap, output, vector(labels));
+            }
+        }
+    }
+}
+
+fn run_conv(
+    kernels: Kernels,
+    pool: &Pool,
+    conv: Conv2d<'_>,
+    input: &[f32],
+    rows: usize,
+    output: &mut [f32],
+    scratch: &mut [f32],
+) {
+    let result = conv.shape.output(conv.matrix.outputs());
+    let row = result.width * result.channels;
+    let tasks = result.height.div_ceil(rows);
+    pool.for_each_part(tasks, [Parts::new(output, rows * row)], scratch, |index, [output], scratch| {
+        let first = index * rows;
+        kernels.conv2d(conv, input, first..first + output.len() / row, output, scratch);
+    });
+}
+
+/// ConvEncoder or local representation, fused by rows: each task reads its rows and their neighbours from one map and
+/// writes its rows of the other.
+struct ConvBlockTask<'a> {
+    kernels: Kernels,
+    packed: &'a PackedConvBlock,
+    shape: ImageShape,
+    rows: usize,
+}
+
+impl ConvBlockTask<'_> {
+    fn run(&self, pool: &Pool, input: &[f32], output: &mut [f32], scratch: &mut [f32]) {
+        let Self { kernels, packed, shape, rows } = *self;
+        let row = shape.width * shape.channels;
+        let tasks = shape.height.div_ceil(rows);
+        pool.for_each_part(tasks, [Parts::new(output, rows * row)], scratch, |index, [output], scratch| {
+            let start = index * rows * row;
+            let first = index * rows;
+            let (mixed, hidden) = scratch.split_at_mut((rows * row).next_multiple_of(16));
+            let mixed = &mut mixed[..output.len()];
+            kernels.depthwise3x3(&packed.depthwise, input, shape, first..first + output.len() / row, mixed);
+            output.copy_from_slice(&input[start..start + output.len()]);
+            let tokens = output.len() / shape.channels;
+            run_mlp(kernels, &packed.mlp, Source::Separate(mixed), output, [tokens, shape.channels], hidden);
+        });
+    }
+}
+
+/// Where an MLP reads from.
+enum Source<'a> {
+    Separate(&'a [f32]),
+    /// From the rows that it adds to.
+    InPlace,
+}
+
+/// `output += mlp(input)` for a few tokens of `[tokens, channels]`.
+fn run_mlp(
+    kernels: Kernels,
+    mlp: &PackedMlp,
+    source: Source<'_>,
+    output: &mut [f32],
+    [tokens, channels]: [usize; 2],
+    hidden: &mut [f32],
+) {
+    let kernel = mlp.kernel();
+    if let (Source::Separate(input), false) = (&source, mlp.activation.is_learnt()) {
+        let input = Rows::new(input, tokens, channels);
+        kernels.mlp(kernel, input, RowsMut::new(output, tokens, channels), true, hidden);
+        return;
+    }
+    let width = mlp.first.outputs();
+    let first = Epilogue { activation: kernel.activation, accumulate: false };
+    let second = Epilogue { activation: Activation::Identity, accumulate: true };
+    let block = kernel.scratch_len(tokens) / width;
+    for start in (0..tokens).step_by(block.max(1)) {
+        let count = block.min(tokens - start);
+        let range = start * channels..(start + count) * channels;
+        let hidden = &mut hidden[..count * width];
+        {
+            let input = match &source {
+                Source::Separate(input) => &input[range.clone()],
+                Source::InPlace => &output[range.clone()],
+            };
+            let input = Rows::new(input, count, channels);
+            kernels.pointwise(&mlp.first, input, RowsMut::new(hidden, count, width), first);
+        }
+        mlp.activation.apply_learnt(hidden);
+        let output = RowsMut::new(&mut output[range], count, channels);
+        kernels.pointwise(&mlp.second, Rows::new(hidden, count, width), output, second);
+    }
+}
+
+/// Efficient additive attention and the MLP behind it, in place.
+struct AttentionTask<'a> {
+    kernels: Kernels,
+    packed: &'a PackedAttention,
+    /// All tokens of the map.
+    count: usize,
+    /// Tokens of a task.
+    tokens: usize,
+}
+
+struct AttentionBuffers<'a> {
+    keys_queries: &'a mut [f32],
+    partials: &'a mut [f32],
+    global: &'a mut [f32],
+    scratch: &'a mut [f32],
+}
+
+impl AttentionTask<'_> {
+    fn run(&self, pool: &Pool, map: &mut [f32], buffers: AttentionBuffers<'_>) {
+        let Self { kernels, packed, count, tokens } = *self;
+        let channels = packed.channels();
+        let query_key = packed.query_key();
+        let AttentionBuffers { keys_queries, partials, global, scratch } = buffers;
+        let keys_queries = &mut keys_queries[..count * 2 * channels];
+        let partials = &mut partials[..query_key.partials_len(count)];
+        let global = &mut global[..channels];
+        let tasks = count.div_ceil(tokens);
+        let partial = query_key.partials_len(tokens);
+        let input: &[f32] = map;
+        let slices = [Parts::new(keys_queries, tokens * 2 * channels), Parts::new(partials, partial)];
+        pool.for_each_part(tasks, slices, &mut [], |index, [keys_queries, partials], _| {
+            let count = keys_queries.len() / (2 * channels);
+            let input = Rows::new(&input[index * tokens * channels..], count, channels);
+            kernels.attention_keys_queries(query_key, input, keys_queries, partials);
+        });
+        kernels.attention_pool(packed.pooling, partials, global);
+        let global: &[f32] = global;
+        let slices = [Parts::new(map, tokens * channels), Parts::new(keys_queries, tokens * 2 * channels)];
+        pool.for_each_part(tasks, slices, scratch, |_, [map, keys_queries], hidden| {
+            let count = map.len() / channels;
+            let output = RowsMut::new(map, count, channels);
+            kernels.attention_update(&packed.output, global, keys_queries, output, true);
+            run_mlp(kernels, &packed.mlp, Source::InPlace, map, [count, channels], hidden);
+        });
+    }
+}
