@@ -5,8 +5,24 @@
 //! ```
 //!
 //! Every step follows what the evaluation code of the released models does with Pillow: the same colours for odd pixel
-//! formats, the same antialiased filters to the last bit, the same rounding of sizes and crops. Only JPEG differs, by a
-//! few levels of 255 (see [`decode`](fn@decode)).
+//! formats, the same antialiased filters to the last bit, the same rounding of sizes and crops. Only JPEG differs, by a few
+//! levels of 255.
+//!
+//! What Pillow decides about files and [`decode`](fn@decode) follows:
+//!
+//! - alpha and transparent palette entries are dropped, not composited: the hidden colour shows;
+//! - gray of 16 bits is clipped at 255, not scaled; colour of 16 bits keeps its high byte;
+//! - CMYK becomes `(255 - c)(255 - k) / 255`; CMYK JPEGs are taken as inverted, as Adobe writes them;
+//! - embedded colour profiles are ignored;
+//! - of an animation or a multi-page file, the first frame counts;
+//! - a truncated file is an error, not half an image.
+//!
+//! PNG, GIF, BMP, WebP and TIFF (JPEG inside it aside) give Pillow's bytes. JPEG leaves freedom to decoders: against
+//! libjpeg-turbo, which Pillow uses, photographs differ by 0.01 of 255 levels on average and 3 at most where chroma is stored
+//! in full, by 0.1 where it is halved (4:2:2) and by 0.2 where it is quartered (4:2:0), there with single values 4 or 5
+//! levels away.
+//!
+//! Not read: arithmetic-coded, lossless and 12-bit JPEG; TIFF with planes, Lab colour, CCITT or Zstandard compression.
 
 mod config;
 mod crop;

@@ -1,16 +1,4 @@
-//! Decoding: the bytes of an image file to RGB, with the colours that Pillow's `Image.open(file).convert("RGB")` gives.
-//!
-//! What Pillow decides and this module follows:
-//! - alpha and transparent palette entries are dropped, not composited: the hidden colour shows;
-//! - gray of 16 bits is clipped at 255, not scaled; colour of 16 bits keeps its high byte;
-//! - CMYK becomes `(255 - c)(255 - k) / 255`; CMYK JPEGs are taken as inverted, as Adobe writes them;
-//! - embedded colour profiles are ignored;
-//! - of an animation or a multi-page file, the first frame counts;
-//! - a truncated file is an error, not half an image.
-//!
-//! PNG, GIF, BMP, WebP and TIFF give Pillow's bytes. JPEG leaves freedom to decoders: against libjpeg-turbo (which Pillow
-//! uses) values differ by 3 of 255 at most in the test images, by 0.02 on average where chroma is stored in full and by 0.4
-//! where it is not (the two upsample it differently).
+//! Decoding: the bytes of an image file to RGB, with the colours of Pillow's `Image.open(file).convert("RGB")`.
 
 mod bmp;
 mod gif;
@@ -154,7 +142,7 @@ fn looks_like(bytes: &[u8]) -> String {
     kind.to_owned()
 }
 
-/// Decodes the first frame of an image file to RGB, as Pillow would (see the list at the top of this module's source).
+/// Decodes the first frame of an image file to RGB, as Pillow would (see the list in [the module's description](super)).
 ///
 /// With [`Orientation::Apply`] the image is turned as its EXIF or XMP data says (`ImageOps.exif_transpose`). TIFF files are
 /// always turned, because Pillow does so on loading.
