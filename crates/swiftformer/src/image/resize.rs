@@ -1,9 +1,11 @@
 //! Pillow's antialiased resampling of byte images, bit for bit.
 //!
 //! A filter is stretched by the scale when an image shrinks, so every source pixel counts (unlike OpenCV's and PyTorch's
-//! defaults). Weights are rounded to 22 fractional bits; one pass resamples rows, one columns, with bytes in between. Rows
-//! come first, but for images that lose more than twice as many rows as columns: that exception is new in Pillow 13, and
-//! earlier releases differ there by one level at most. A pass whose side does not change is skipped, as Pillow skips it: with both unchanged the image is copied. Pillow's other
+//! defaults). Weights are rounded to 22 fractional bits; one pass resamples rows, one columns, with bytes in between.
+//! Rows come first, but for images that lose more than twice as many rows as columns: Pillow 13.0.0 behaves so (a rule read
+//! off its results, not its source), earlier releases always take rows first. Where the two disagree, bilinear, box and
+//! Hamming differ by one level; bicubic and Lanczos, whose overshoot is clipped between the passes, by 6 and 12 in
+//! photographs. A pass whose side does not change is skipped, as Pillow skips it: with both unchanged the image is copied. Pillow's other
 //! shortcuts (`draft`, which decodes a JPEG at a fraction of its size, and `reducing_gap`, which shrinks by an integer
 //! first) are not used by any evaluation code of these models, so they are left out.
 //!
@@ -84,7 +86,8 @@ impl Side {
     }
 }
 
-/// Whether Pillow 13 resamples columns before rows: when that removes more than twice as many rows as columns.
+/// Whether Pillow 13.0.0 resamples columns before rows: when more than twice as many rows as columns are removed. The rule
+/// predicts the order in all of 3242 resizes of random sizes in which the order shows.
 fn columns_first((width, height): (usize, usize), (to_width, to_height): (usize, usize)) -> bool {
     let removed = |from: usize, to: usize| from as i64 - to as i64;
     to_height < height && removed(height, to_height) > 2 * removed(width, to_width)
