@@ -1,9 +1,12 @@
 //! SwiftFormer (ICCV 2023) vision models in Rust.
 
 pub mod arch;
+pub mod checkpoint;
 pub mod config;
+pub mod demo;
 #[cfg(feature = "hub")]
 pub mod hub;
+pub mod image;
 pub mod loss;
 pub mod plan;
 // For tests and for other engines to compare with; nothing in the product's path calls it.
