@@ -27,6 +27,7 @@
 mod activation;
 mod attention;
 mod buffer;
+mod ceiling;
 mod conv;
 mod depthwise;
 mod gemm;
@@ -39,6 +40,7 @@ mod pointwise;
 pub mod reference;
 mod rows;
 mod tokens;
+mod unroll;
 
 pub use activation::Activation;
 pub use attention::{AttentionQueryKey, Pooling};

@@ -10,6 +10,7 @@ use crate::isa::Isa;
 use crate::kernels::Kernel;
 use crate::pointwise::Epilogue;
 use crate::rows::span;
+use crate::unroll::unroll;
 
 /// The left-hand side: `groups × rows` rows, each made of `segments` runs of `segment_len` floats.
 ///
@@ -180,36 +181,35 @@ impl PanelPass<'_> {
                     // SAFETY: the panel holds `V` vectors for every input.
                     *lanes = unsafe { isa.load(weight.add(vector * I::LEN)) };
                 }
-                for (row, sums) in sums.iter_mut().enumerate() {
+                unroll!(row < R, {
                     // SAFETY: row `row < R` of the view has this float.
                     let value =
                         unsafe { if row < 3 { *upper.add(row * stride) } else { *lower.add((row - 3) * stride) } };
                     let value = isa.splat(value);
-                    for (sum, &lanes) in sums.iter_mut().zip(&weights) {
+                    for (sum, &lanes) in sums[row].iter_mut().zip(&weights) {
                         *sum = isa.mul_add(value, lanes, *sum);
                     }
-                }
+                });
                 weight = weight.wrapping_add(V * I::LEN);
                 upper = upper.wrapping_add(1);
                 lower = lower.wrapping_add(1);
             }
         }
-        for (row, sums) in sums.iter().enumerate() {
-            for (vector, &sum) in sums.iter().enumerate() {
-                let column = vector * I::LEN;
-                // SAFETY: `columns` floats of every output row are writable.
+        let last = self.columns - (V - 1) * I::LEN;
+        unroll!(row < R, {
+            unroll!(vector < V, {
+                let sum = sums[row][vector];
+                // SAFETY: `columns` floats of every output row are writable: whole vectors, then `last`.
                 unsafe {
-                    let at = output.add(row * self.output_stride + column);
-                    if column + I::LEN <= self.columns {
-                        let sum = if self.accumulate { isa.add(isa.load(at), sum) } else { sum };
-                        isa.store(at, sum);
+                    let at = output.add(row * self.output_stride + vector * I::LEN);
+                    if vector + 1 < V || last == I::LEN {
+                        isa.store(at, if self.accumulate { isa.add(isa.load(at), sum) } else { sum });
                     } else {
-                        let count = self.columns - column;
-                        let sum = if self.accumulate { isa.add(isa.load_first(at, count), sum) } else { sum };
-                        isa.store_first(at, sum, count);
+                        let sum = if self.accumulate { isa.add(isa.load_first(at, last), sum) } else { sum };
+                        isa.store_first(at, sum, last);
                     }
                 }
-            }
-        }
+            });
+        });
     }
 }
