@@ -140,8 +140,9 @@ impl PanelPass<'_> {
                 let count = low + usize::from(tile < high_tiles);
                 // SAFETY: `row + count <= rows`, so the tile lies within the view and the output.
                 unsafe {
-                    let input =
-                        self.input.data.as_ptr().add(group * self.input.group_stride + row * self.input.row_stride);
+                    // Wrapping, since a matrix without inputs may have no input data at all.
+                    let offset = group * self.input.group_stride + row * self.input.row_stride;
+                    let input = self.input.data.as_ptr().wrapping_add(offset);
                     let output = self.output.add(group * self.output_group_stride + row * self.output_stride);
                     match count {
                         1 => self.tile::<I, 1, V>(isa, input, output),
@@ -172,8 +173,7 @@ impl PanelPass<'_> {
             }
         }
         for segment in 0..self.input.segments {
-            // SAFETY: the segment's first float lies within the view.
-            let mut upper = unsafe { input.add(segment * self.input.segment_stride) };
+            let mut upper = input.wrapping_add(segment * self.input.segment_stride);
             let mut lower = upper.wrapping_add(if R > 3 { 3 * stride } else { 0 });
             for _ in 0..self.input.segment_len {
                 let mut weights = [isa.zero(); V];
