@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::buffer::AlignedBuffer;
 use crate::isa::Isa;
 use crate::kernels::{Kernel, Kernels};
+use crate::unroll::unroll;
 
 /// The shape of an NHWC image (or feature map) of batch 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,43 +197,42 @@ impl Tile {
         let bias = load(self.weights.wrapping_add(9 * self.channels + channel));
         let mut sums = [[bias; W]; H];
         // Input row by input row; each loaded value goes to all outputs that see it.
-        for row in 0..H + 2 {
+        unroll!(row < H + 2, {
             let y = self.y + row;
-            if y == 0 || y > self.height {
-                continue;
-            }
-            let start = self.input.wrapping_add((y - 1) * self.row + channel);
-            let mut weights = [[isa.zero(); 3]; H];
-            for (line, weights) in weights.iter_mut().enumerate() {
-                if row >= line && row - line < 3 {
-                    *weights = [weight(row - line, 0), weight(row - line, 1), weight(row - line, 2)];
-                }
-            }
-            for column in 0..W + 2 {
-                let x = self.x + column;
-                // Only the outermost columns can lie outside of the image.
-                if (column == 0 && x == 0) || (column == W + 1 && x > self.width) {
-                    continue;
-                }
-                let value = load(start.wrapping_add((x - 1) * self.channels));
-                for line in 0..H {
-                    if row < line || row - line >= 3 {
-                        continue;
+            if y > 0 && y <= self.height {
+                let start = self.input.wrapping_add((y - 1) * self.row + channel);
+                let mut weights = [[isa.zero(); 3]; H];
+                unroll!(line < H, {
+                    let tap = row.wrapping_sub(line);
+                    if tap < 3 {
+                        weights[line] = [weight(tap, 0), weight(tap, 1), weight(tap, 2)];
                     }
-                    for output in 0..W {
-                        if column >= output && column - output < 3 {
-                            sums[line][output] = isa.mul_add(value, weights[line][column - output], sums[line][output]);
-                        }
+                });
+                unroll!(column < W + 2, {
+                    let x = self.x + column;
+                    // Only the outermost columns can lie outside of the image.
+                    if (column > 0 || x > 0) && (column <= W || x <= self.width) {
+                        let value = load(start.wrapping_add((x - 1) * self.channels));
+                        unroll!(line < H, {
+                            unroll!(output < W, {
+                                // The tap that sees this column, if any.
+                                let tap = weights[line].get(column.wrapping_sub(output));
+                                if let (Some(&weight), true) = (tap, row.wrapping_sub(line) < 3) {
+                                    sums[line][output] = isa.mul_add(value, weight, sums[line][output]);
+                                }
+                            });
+                        });
                     }
-                }
+                });
             }
-        }
-        for (line, sums) in sums.iter().enumerate() {
-            for (column, &sum) in sums.iter().enumerate() {
-                let at = self.output.wrapping_add(line * self.row + (self.x + column) * self.channels + channel);
+        });
+        unroll!(line < H, {
+            unroll!(output < W, {
+                let at = self.output.wrapping_add(line * self.row + (self.x + output) * self.channels + channel);
+                let sum = sums[line][output];
                 // SAFETY: the output has this pixel's `count` channels.
                 unsafe { if PARTIAL { isa.store_first(at, sum, count) } else { isa.store(at, sum) } };
-            }
-        }
+            });
+        });
     }
 }

@@ -27,6 +27,7 @@
 mod activation;
 mod attention;
 mod buffer;
+mod ceiling;
 mod conv;
 mod depthwise;
 mod gemm;
@@ -40,6 +41,7 @@ mod pool;
 pub mod reference;
 mod rows;
 mod tokens;
+mod unroll;
 
 pub use activation::Activation;
 pub use attention::{AttentionQueryKey, Pooling};

@@ -10,6 +10,7 @@ use crate::isa::Isa;
 use crate::kernels::Kernel;
 use crate::pointwise::Epilogue;
 use crate::rows::span;
+use crate::unroll::unroll;
 
 /// The left-hand side: `groups × rows` rows, each made of `segments` runs of `segment_len` floats.
 ///
@@ -139,8 +140,9 @@ impl PanelPass<'_> {
                 let count = low + usize::from(tile < high_tiles);
                 // SAFETY: `row + count <= rows`, so the tile lies within the view and the output.
                 unsafe {
-                    let input =
-                        self.input.data.as_ptr().add(group * self.input.group_stride + row * self.input.row_stride);
+                    // Wrapping, since a matrix without inputs may have no input data at all.
+                    let offset = group * self.input.group_stride + row * self.input.row_stride;
+                    let input = self.input.data.as_ptr().wrapping_add(offset);
                     let output = self.output.add(group * self.output_group_stride + row * self.output_stride);
                     match count {
                         1 => self.tile::<I, 1, V>(isa, input, output),
@@ -171,8 +173,7 @@ impl PanelPass<'_> {
             }
         }
         for segment in 0..self.input.segments {
-            // SAFETY: the segment's first float lies within the view.
-            let mut upper = unsafe { input.add(segment * self.input.segment_stride) };
+            let mut upper = input.wrapping_add(segment * self.input.segment_stride);
             let mut lower = upper.wrapping_add(if R > 3 { 3 * stride } else { 0 });
             for _ in 0..self.input.segment_len {
                 let mut weights = [isa.zero(); V];
@@ -180,36 +181,35 @@ impl PanelPass<'_> {
                     // SAFETY: the panel holds `V` vectors for every input.
                     *lanes = unsafe { isa.load(weight.add(vector * I::LEN)) };
                 }
-                for (row, sums) in sums.iter_mut().enumerate() {
+                unroll!(row < R, {
                     // SAFETY: row `row < R` of the view has this float.
                     let value =
                         unsafe { if row < 3 { *upper.add(row * stride) } else { *lower.add((row - 3) * stride) } };
                     let value = isa.splat(value);
-                    for (sum, &lanes) in sums.iter_mut().zip(&weights) {
+                    for (sum, &lanes) in sums[row].iter_mut().zip(&weights) {
                         *sum = isa.mul_add(value, lanes, *sum);
                     }
-                }
+                });
                 weight = weight.wrapping_add(V * I::LEN);
                 upper = upper.wrapping_add(1);
                 lower = lower.wrapping_add(1);
             }
         }
-        for (row, sums) in sums.iter().enumerate() {
-            for (vector, &sum) in sums.iter().enumerate() {
-                let column = vector * I::LEN;
-                // SAFETY: `columns` floats of every output row are writable.
+        let last = self.columns - (V - 1) * I::LEN;
+        unroll!(row < R, {
+            unroll!(vector < V, {
+                let sum = sums[row][vector];
+                // SAFETY: `columns` floats of every output row are writable: whole vectors, then `last`.
                 unsafe {
-                    let at = output.add(row * self.output_stride + column);
-                    if column + I::LEN <= self.columns {
-                        let sum = if self.accumulate { isa.add(isa.load(at), sum) } else { sum };
-                        isa.store(at, sum);
+                    let at = output.add(row * self.output_stride + vector * I::LEN);
+                    if vector + 1 < V || last == I::LEN {
+                        isa.store(at, if self.accumulate { isa.add(isa.load(at), sum) } else { sum });
                     } else {
-                        let count = self.columns - column;
-                        let sum = if self.accumulate { isa.add(isa.load_first(at, count), sum) } else { sum };
-                        isa.store_first(at, sum, count);
+                        let sum = if self.accumulate { isa.add(isa.load_first(at, last), sum) } else { sum };
+                        isa.store_first(at, sum, last);
                     }
                 }
-            }
-        }
+            });
+        });
     }
 }
