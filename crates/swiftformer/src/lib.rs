@@ -8,6 +8,7 @@ pub mod demo;
 pub mod hub;
 pub mod image;
 pub mod loss;
+pub mod model;
 pub mod plan;
 // For tests and for other engines to compare with; nothing in the product's path calls it.
 pub mod reference;

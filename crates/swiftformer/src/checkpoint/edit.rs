@@ -47,7 +47,9 @@ impl Checkpoint {
             return Ok(());
         }
         if from != 3 {
-            return Err(CheckpointError::Edit(format!("only a model of 3 input channels can be adapted, not of {from}")));
+            return Err(CheckpointError::Edit(format!(
+                "only a model of 3 input channels can be adapted, not of {from}"
+            )));
         }
         let config = SwiftFormerConfig { num_channels: channels, ..self.arch.config.clone() };
         let arch = Arch::build(&config, self.arch.tail_kind())?;

@@ -6,11 +6,9 @@ mod open;
 mod save;
 mod source;
 
-#[cfg(test)]
-mod tests;
-
 use std::fmt;
 
+pub(crate) use self::open::open_bytes;
 pub use self::{
     error::CheckpointError,
     open::OpenOptions,

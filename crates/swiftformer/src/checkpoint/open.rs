@@ -155,8 +155,7 @@ fn layout_of(reading: Reading) -> Layout {
 
 fn open_path(path: &Path, options: &OpenOptions) -> Result<Checkpoint, CheckpointError> {
     let read_options = ReadOptions { state_dict: options.state_dict.clone(), ..ReadOptions::default() };
-    let metadata =
-        fs::metadata(path).map_err(|source| CheckpointError::Read { path: path.to_owned(), source })?;
+    let metadata = fs::metadata(path).map_err(|source| CheckpointError::Read { path: path.to_owned(), source })?;
     if !metadata.is_dir() {
         let file = read_file(path, &read_options)?;
         return assemble(path, file, None, None);

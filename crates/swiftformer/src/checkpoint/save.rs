@@ -11,7 +11,6 @@ use super::{Checkpoint, CheckpointError};
 use crate::{
     arch::TailKind,
     config::ConfigError,
-    image::Preprocessor,
     weights::{
         hdf5::{self, keras::KerasWeights},
         names::Layout,
@@ -82,8 +81,7 @@ impl Checkpoint {
         let tensors = self.state.to_tensors(&self.arch_in(layout)?, layout);
         if layout != Layout::TensorFlow {
             let path = folder.join("model.safetensors");
-            return safetensors::write_file(&path, &tensors)
-                .map_err(|error| failed(&path, io::Error::other(error)));
+            return safetensors::write_file(&path, &tensors).map_err(|error| failed(&path, io::Error::other(error)));
         }
         let path = folder.join("tf_model.h5");
         let write = || -> io::Result<()> {
@@ -98,10 +96,8 @@ impl Checkpoint {
         let mut config = self.config().with_reading(crate::config::Reading::Original)?;
         config.dialect = Some(self.config().effective_dialect());
         let tensors = self.state.to_tensors(&self.arch_in(Layout::Original)?, Layout::Original);
-        let options = torch::WriteOptions {
-            key: Some("model".into()),
-            entries: vec![("config".into(), config.to_hf_json()?)],
-        };
+        let options =
+            torch::WriteOptions { key: Some("model".into()), entries: vec![("config".into(), config.to_hf_json()?)] };
         torch::write_file(path, &tensors, &options).map_err(|error| failed(path, io::Error::other(error)))
     }
 
@@ -136,7 +132,7 @@ impl Checkpoint {
 }
 
 /// The text of a `preprocessor_config.json`.
-pub(super) fn pretty(value: &Value) -> Result<String, ConfigError> {
+fn pretty(value: &Value) -> Result<String, ConfigError> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
 }
 
@@ -183,10 +179,4 @@ impl Drop for Aside {
 /// Removes a file or folder if it is there; a leftover is no reason to fail.
 fn remove(path: &Path) {
     let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-}
-
-/// The preprocessing as the text of a file, for the tests.
-#[cfg(test)]
-pub(super) fn preprocessor_text(preprocessor: &Preprocessor) -> String {
-    pretty(&preprocessor.to_preprocessor_config().unwrap()).unwrap()
 }

@@ -94,7 +94,12 @@ struct Needs {
     partials: usize,
     /// For each thread.
     scratch: usize,
-    channels: usize,
+    /// Channels of the widest attention.
+    global: usize,
+    /// Channels of the last map.
+    pooled: usize,
+    /// Class scores.
+    labels: usize,
 }
 
 /// The buffers of one image in flight.
@@ -108,6 +113,7 @@ pub struct Workspace {
     partials: AlignedBuffer,
     global: AlignedBuffer,
     pooled: AlignedBuffer,
+    scores: AlignedBuffer,
     scratch: AlignedBuffer,
 }
 
@@ -141,29 +147,31 @@ impl Plan {
             compiler.tap(Tap::Hidden, shape);
             compiler.tap(Tap::Stage(stage), shape);
         }
-        compiler.needs.channels = shape.channels;
+        compiler.needs.pooled = shape.channels;
+        compiler.needs.labels = arch.config.num_labels;
         let Compiler { steps, needs, .. } = compiler;
         Ok(Self { network: network.clone(), input, steps, threads, needs, output: shape })
     }
 
     /// Buffers for one image in flight.
     pub fn workspace(&self) -> Workspace {
-        let Needs { map, keys_queries, partials, scratch, channels } = self.needs;
+        let Needs { map, keys_queries, partials, scratch, global, pooled, labels } = self.needs;
         Workspace {
             input: AlignedBuffer::zeros(self.input.len()),
             maps: [AlignedBuffer::zeros(map), AlignedBuffer::zeros(map)],
             keys_queries: AlignedBuffer::zeros(keys_queries),
             partials: AlignedBuffer::zeros(partials),
-            global: AlignedBuffer::zeros(keys_queries.min(1 << 16)),
-            pooled: AlignedBuffer::zeros(channels),
+            global: AlignedBuffer::zeros(global),
+            pooled: AlignedBuffer::zeros(pooled),
+            scores: AlignedBuffer::zeros(labels),
             scratch: AlignedBuffer::zeros(scratch * self.threads),
         }
     }
 
     /// Floats of all buffers of one workspace.
     pub fn workspace_len(&self) -> usize {
-        let Needs { map, keys_queries, partials, scratch, channels } = self.needs;
-        self.input.len() + 2 * map + keys_queries + partials + scratch * self.threads + channels
+        let Needs { map, keys_queries, partials, scratch, global, pooled, labels } = self.needs;
+        self.input.len() + 2 * map + keys_queries + partials + scratch * self.threads + global + pooled + labels
     }
 
     /// `[height, width]` of the images.
@@ -228,6 +236,7 @@ impl Compiler {
             let tokens = AttentionQueryKey::BLOCK;
             self.grow(shape, attention.mlp.kernel().scratch_len(tokens));
             self.needs.keys_queries = self.needs.keys_queries.max(all * 2 * shape.channels);
+            self.needs.global = self.needs.global.max(shape.channels);
             self.needs.partials = self.needs.partials.max(attention.query_key().partials_len(all));
             self.steps.push(Step::Attention { stage, block, shape, tokens });
         }

@@ -43,7 +43,7 @@ impl Plan {
         assert!(pool.threads() <= self.threads, "a plan for {} threads on {}", self.threads, pool.threads());
         let model = &*self.network.packed;
         let kernels = model.kernels;
-        let Workspace { input, maps, keys_queries, partials, global, pooled, scratch } = workspace;
+        let Workspace { input, maps, keys_queries, partials, global, pooled, scores, scratch } = workspace;
         let [current, next] = maps;
         let (mut current, mut next) = (current, next);
         for step in &self.steps {
@@ -79,7 +79,7 @@ impl Plan {
             }
         }
         let map = &current[..self.output.len()];
-        self.finish(map, &mut next[..self.output.len()], pooled, scratch, sink);
+        self.finish(map, &mut next[..self.output.len()], [pooled, scores], sink);
     }
 
     fn tap(&self, tap: Tap, shape: ImageShape, map: &[f32], spare: &mut [f32], sink: &mut dyn TapSink) {
@@ -104,7 +104,7 @@ impl Plan {
     }
 
     /// What stands behind the stages.
-    fn finish(&self, map: &[f32], spare: &mut [f32], pooled: &mut [f32], scratch: &mut [f32], sink: &mut dyn TapSink) {
+    fn finish(&self, map: &[f32], spare: &mut [f32], [pooled, scores]: [&mut [f32]; 2], sink: &mut dyn TapSink) {
         let kernels = self.network.packed.kernels;
         let shape = self.output;
         if sink.wants(Tap::Last) {
@@ -132,7 +132,7 @@ impl Plan {
         for (tap, matrix) in matrices.chain(heads) {
             if sink.wants(tap) {
                 let labels = matrix.outputs();
-                let (input, output) = (Rows::new(pooled, 1, shape.channels), &mut scratch[..labels]);
+                let (input, output) = (Rows::new(pooled, 1, shape.channels), &mut scores[..labels]);
                 kernels.pointwise(matrix, input, RowsMut::new(output, 1, labels), Epilogue::default());
                 sink.take(tap, output, vector(labels));
             }

@@ -7,6 +7,7 @@ mod preprocess;
 mod resize;
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::PathBuf;
 
 use safetensors::{Dtype, SafeTensors};
@@ -21,6 +22,26 @@ fn read(path: &str) -> Vec<u8> {
     std::fs::read(testdata(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// Undoes `reference/pack_golden.py`.
+fn unpacked(packed: &[u8]) -> Vec<u8> {
+    let header = 8 + u64::from_le_bytes(packed[..8].try_into().unwrap()) as usize;
+    let mut buffer = packed[..header].to_vec();
+    flate2::read::ZlibDecoder::new(&packed[header..]).read_to_end(&mut buffer).unwrap();
+    let (_, metadata) = SafeTensors::read_metadata(&buffer).unwrap();
+    let images = metadata.tensors().into_values().filter(|info| info.dtype == Dtype::U8 && info.shape.len() == 3);
+    let images: Vec<_> = images.map(|info| (info.data_offsets, info.shape[1] * 3)).collect();
+    for ((start, end), row) in images {
+        let image = &mut buffer[header + start..header + end];
+        for at in 0..image.len() {
+            let left = |at: usize| if at % row < 3 { 0 } else { image[at - 3] };
+            let above = |at: usize| if at < row { 0 } else { image[at - row] };
+            let corner = if at < row || at % row < 3 { 0 } else { image[at - row - 3] };
+            image[at] = image[at].wrapping_add(left(at)).wrapping_add(above(at)).wrapping_sub(corner);
+        }
+    }
+    buffer
+}
+
 /// The tensors of a golden file.
 struct Golden {
     bytes: BTreeMap<String, (Vec<usize>, Vec<u8>)>,
@@ -29,7 +50,7 @@ struct Golden {
 
 impl Golden {
     fn open(path: &str) -> Self {
-        let buffer = read(path);
+        let buffer = unpacked(&read(&format!("{path}.packed")));
         let file = SafeTensors::deserialize(&buffer).unwrap();
         let mut golden = Self { bytes: BTreeMap::new(), floats: BTreeMap::new() };
         for (name, view) in file.iter() {

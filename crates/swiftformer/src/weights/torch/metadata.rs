@@ -9,6 +9,9 @@ const MAX_ENTRIES: usize = 512;
 const MAX_ITEMS: usize = 64;
 const MAX_CHARACTERS: usize = 512;
 
+/// The longest text at the top level that is kept whole: a config with its labels fits.
+const MAX_TEXT: usize = 8 << 20;
+
 /// Scalars, strings and short lists of the top level, and one level below of dicts and of objects with a state.
 pub(super) fn collect(pickle: &Pickle) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
@@ -20,7 +23,11 @@ pub(super) fn collect(pickle: &Pickle) -> BTreeMap<String, String> {
             Value::Object(object) => object.state.map_or(&Value::None, |state| pickle.get(state)),
             other => other,
         };
-        if pickle.entries(inner).is_empty()
+        if let Value::Str(text) = value
+            && text.len() <= MAX_TEXT
+        {
+            insert(&mut found, name.to_owned(), text.to_string());
+        } else if pickle.entries(inner).is_empty()
             && let Some(text) = describe(pickle, value)
         {
             insert(&mut found, name.to_owned(), text);

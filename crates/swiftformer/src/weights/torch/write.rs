@@ -17,6 +17,8 @@ use crate::weights::replace;
 pub struct WriteOptions {
     /// A key to put the state dict under, such as `model`; `None` writes it flat.
     pub key: Option<String>,
+    /// Texts beside the state dict, by key; written only together with [`WriteOptions::key`].
+    pub entries: Vec<(String, String)>,
 }
 
 /// PyTorch aligns storages so that they can be mapped.
@@ -74,6 +76,11 @@ fn pickle(tensors: &TensorMap, options: &WriteOptions) -> Vec<u8> {
     out.push(b'u');
     if options.key.is_some() {
         out.push(b's');
+        for (key, value) in &options.entries {
+            text(&mut out, key);
+            text(&mut out, value);
+            out.push(b's');
+        }
     }
     out.push(b'.');
     out

@@ -1,0 +1,268 @@
+//! Models that run: a checkpoint compiled for this machine.
+
+mod hf;
+mod outputs;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use swiftformer_kernels::{IsaKind, Kernels, Pool, nchw_to_nhwc};
+
+use self::outputs::{Collector, stack};
+pub use self::{
+    hf::{ClassifierOutput, SwiftFormerForImageClassification, SwiftFormerModel},
+    outputs::{OutputRequest, Outputs},
+};
+use crate::{
+    arch::{Arch, GeometryError},
+    checkpoint::{Checkpoint, CheckpointError},
+    image::{ImageError, Preprocessor, RgbImage},
+    plan::{Network, Plan, Tap, Workspace},
+    tensor::Tensor,
+};
+
+/// Plans for this many image sizes are kept.
+const PLANS: usize = 8;
+
+/// How to run a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ModelOptions {
+    /// Threads to run on; 0 for as many as the machine has cores.
+    pub threads: usize,
+    /// The instruction set; `None` for the best of this machine.
+    pub isa: Option<IsaKind>,
+}
+
+/// Why a model cannot be compiled or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The checkpoint is not ready to run.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The machine lacks an instruction set.
+    #[error("this machine has no {isa}; it has {}", available.join(", "))]
+    Isa {
+        /// The instruction set asked for.
+        isa: IsaKind,
+        /// Those of the machine.
+        available: Vec<&'static str>,
+    },
+    /// An input of the wrong rank or with the wrong channels.
+    #[error("pixel_values has shape {found:?}, expected [batch, {channels}, height, width]")]
+    Input {
+        /// Its shape.
+        found: Vec<usize>,
+        /// The model's input channels.
+        channels: usize,
+    },
+    /// An image size that the network cannot take.
+    #[error(transparent)]
+    Geometry(#[from] GeometryError),
+    /// An image that cannot be prepared.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// Labels that do not fit the logits.
+    #[error(transparent)]
+    Loss(#[from] crate::loss::LossError),
+    /// The model has no classifier.
+    #[error("{0} is a backbone without final norm and heads: it embeds, but does not classify")]
+    NoClassifier(String),
+}
+
+/// A network packed for this machine, with its threads. Shared freely between threads.
+///
+/// ```
+/// use swiftformer::{
+///     checkpoint::{Checkpoint, ModelSource, OpenOptions},
+///     model::{Model, ModelOptions, OutputRequest},
+///     tensor::Tensor,
+/// };
+///
+/// let checkpoint = Checkpoint::open(&ModelSource::Demo, &OpenOptions::default())?;
+/// let model = Model::new(&checkpoint, &ModelOptions::default())?;
+/// let images = Tensor::zeros([2, 3, 64, 96]);
+/// let outputs = model.run(&images, &OutputRequest::default())?;
+/// assert_eq!(outputs.logits.unwrap().shape(), [2, 10]);
+/// assert_eq!(outputs.last_hidden_state.shape(), [2, 48, 2, 3]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Model {
+    network: Network,
+    preprocessor: Preprocessor,
+    pool: Pool,
+    name: String,
+    plans: Mutex<Vec<Arc<SizedPlan>>>,
+}
+
+/// A plan for one size and the workspaces that wait for its next images.
+struct SizedPlan {
+    plan: Plan,
+    idle: Mutex<Vec<Workspace>>,
+}
+
+impl SizedPlan {
+    fn with_workspace<T>(&self, use_it: impl FnOnce(&Plan, &mut Workspace) -> T) -> T {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = idle().pop();
+        let mut workspace = waiting.unwrap_or_else(|| self.plan.workspace());
+        let result = use_it(&self.plan, &mut workspace);
+        idle().push(workspace);
+        result
+    }
+}
+
+impl Model {
+    /// Folds and packs a checkpoint; it is not needed any more afterwards.
+    ///
+    /// # Errors
+    /// When nothing says which dialect trained the weights, or the machine lacks the instruction set.
+    pub fn new(checkpoint: &Checkpoint, options: &ModelOptions) -> Result<Self, ModelError> {
+        checkpoint.known_dialect()?;
+        let kernels = match options.isa {
+            None => Kernels::detect(),
+            Some(isa) => Kernels::with(isa).ok_or_else(|| {
+                let available = Kernels::available().into_iter().map(IsaKind::name).collect();
+                ModelError::Isa { isa, available }
+            })?,
+        };
+        let threads = match options.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        Ok(Self {
+            network: Network::pack(checkpoint.arch(), checkpoint.state(), kernels),
+            preprocessor: checkpoint.preprocessor().clone(),
+            pool: Pool::new(threads),
+            name: checkpoint.name().to_owned(),
+            plans: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// The description of the network.
+    pub fn arch(&self) -> &Arch {
+        self.network.arch()
+    }
+
+    /// How images are prepared.
+    pub fn preprocessor(&self) -> &Preprocessor {
+        &self.preprocessor
+    }
+
+    /// The instruction set in use.
+    pub fn isa(&self) -> IsaKind {
+        self.network.isa()
+    }
+
+    /// Threads in use.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    /// Runs images `[batch, channels, height, width]`, already normalised.
+    ///
+    /// # Errors
+    /// When the shape is not the model's.
+    pub fn run(&self, images: &Tensor, request: &OutputRequest) -> Result<Outputs, ModelError> {
+        let channels = self.arch().config.num_channels;
+        let &[batch, found, height, width] = images.shape() else {
+            return Err(ModelError::Input { found: images.shape().to_vec(), channels });
+        };
+        if found != channels || batch == 0 {
+            return Err(ModelError::Input { found: images.shape().to_vec(), channels });
+        }
+        let plan = self.plan([height, width])?;
+        let len = channels * height * width;
+        let shape = swiftformer_kernels::ImageShape { height, width, channels };
+        let fill = |index: usize, input: &mut [f32]| {
+            nchw_to_nhwc(&images.data()[index * len..][..len], shape, input);
+        };
+        Ok(stack(self.run_batch(&plan, batch, fill, || Collector::new(*request))))
+    }
+
+    /// Class scores of prepared images, each `[height, width, channels]` as
+    /// [`Preprocessor::apply_into_nhwc`] gives them, all of `size` `[height, width]`; for each its logits and, if asked for,
+    /// its embedding. A backbone gives neither.
+    ///
+    /// # Errors
+    /// When the network cannot take the size.
+    ///
+    /// # Panics
+    /// When an image has another length than `size` says.
+    pub fn run_nhwc(&self, images: &[&[f32]], size: [usize; 2], embed: bool) -> Result<Vec<Vectors>, ModelError> {
+        let plan = self.plan(size)?;
+        let fill = |index: usize, input: &mut [f32]| input.copy_from_slice(images[index]);
+        let collected = self.run_batch(&plan, images.len(), fill, || Collector::vectors(embed));
+        let vectors = |mut image: Collector| Vectors {
+            logits: image.take_out(Tap::Logits),
+            pre_logits: image.take_out(Tap::Pooled),
+        };
+        Ok(collected.into_iter().map(vectors).collect())
+    }
+
+    /// Prepares and runs one picture.
+    ///
+    /// # Errors
+    /// When the picture cannot be prepared, or the model has no classifier.
+    pub fn classify(&self, picture: &RgbImage) -> Result<Vec<f32>, ModelError> {
+        let [height, width] = self.preprocessor.output_size(picture.width(), picture.height())?;
+        let mut input = vec![0.0; height * width * self.arch().config.num_channels];
+        self.preprocessor.apply_into_nhwc(picture, &mut input)?;
+        let vectors = self.run_nhwc(&[&input], [height, width], false)?.pop();
+        vectors.and_then(|vectors| vectors.logits).ok_or_else(|| ModelError::NoClassifier(self.name.clone()))
+    }
+
+    /// Runs a batch: as many images as there are threads side by side, what remains one by one on all threads.
+    fn run_batch(
+        &self,
+        plan: &SizedPlan,
+        batch: usize,
+        fill: impl Fn(usize, &mut [f32]) + Sync,
+        collector: impl Fn() -> Collector + Sync,
+    ) -> Vec<Collector> {
+        let single = Pool::new(1);
+        let run = |index: usize, pool: &Pool| {
+            let mut collector = collector();
+            plan.with_workspace(|plan, workspace| {
+                fill(index, workspace.input_mut());
+                plan.run(workspace, pool, &mut collector);
+            });
+            collector
+        };
+        let threads = self.pool.threads();
+        let side_by_side = if threads > 1 { batch / threads * threads } else { 0 };
+        let done: Vec<Mutex<Option<Collector>>> = (0..side_by_side).map(|_| Mutex::new(None)).collect();
+        self.pool.for_each(side_by_side, |index| {
+            let collector = run(index, &single);
+            *done[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(collector);
+        });
+        let done = done.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
+        done.chain((side_by_side..batch).map(|index| run(index, &self.pool))).collect()
+    }
+
+    /// The plan for a size, compiled the first time it is needed.
+    fn plan(&self, size: [usize; 2]) -> Result<Arc<SizedPlan>, ModelError> {
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let plan = match plans.iter().position(|entry| entry.plan.size() == size) {
+            Some(at) => plans.remove(at),
+            None => {
+                let plan = self.network.plan(size, self.pool.threads())?;
+                Arc::new(SizedPlan { plan, idle: Mutex::new(Vec::new()) })
+            }
+        };
+        // Most recently used last; the oldest goes.
+        if plans.len() == PLANS {
+            plans.remove(0);
+        }
+        plans.push(Arc::clone(&plan));
+        Ok(plan)
+    }
+}
+
+/// The vectors that a model gives for one image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Vectors {
+    /// Class scores `[labels]`.
+    pub logits: Option<Vec<f32>>,
+    /// Pooled features `[channels]`, if they were asked for.
+    pub pre_logits: Option<Vec<f32>>,
+}
