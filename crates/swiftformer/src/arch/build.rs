@@ -81,7 +81,11 @@ fn build_stage(config: &SwiftFormerConfig, stage: usize) -> Stage {
     let blocks = (0..depth)
         .map(|block| {
             let place = Place { config, stage, block, dim };
-            if block + 1 == depth { place.attention_block() } else { Block::ConvEncoder(place.conv_encoder()) }
+            if block + 1 == depth {
+                place.attention_block()
+            } else {
+                Block::ConvEncoder(Box::new(place.conv_encoder()))
+            }
         })
         .collect();
     Stage { dim, transition, blocks }

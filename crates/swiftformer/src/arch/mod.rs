@@ -118,7 +118,7 @@ pub struct Stage {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Block {
     /// `x + s · pw2(act(pw1(BN(dw(x)))))`.
-    ConvEncoder(ConvBlock),
+    ConvEncoder(Box<ConvBlock>),
     /// SwiftFormerEncoder: local representation, efficient additive attention, MLP.
     Attention(Box<AttentionBlock>),
 }

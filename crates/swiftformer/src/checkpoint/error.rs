@@ -65,11 +65,11 @@ pub enum CheckpointError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: PreprocessorError,
+        source: Box<PreprocessorError>,
     },
     /// A preprocessing that the target layout cannot express.
     #[error("the preprocessing cannot be written")]
-    PreprocessorWrite(#[source] PreprocessorError),
+    PreprocessorWrite(#[source] Box<PreprocessorError>),
     /// A number of input channels that images cannot have.
     #[error(transparent)]
     Image(#[from] ImageError),

@@ -9,7 +9,10 @@ use std::{
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{Checkpoint, CheckpointError, DialectSource, ModelSource};
+use super::{
+    Checkpoint, CheckpointError, DialectSource, ModelSource,
+    save::{CONFIG_ENTRY, PREPROCESSOR_ENTRY},
+};
 use crate::{
     arch::{Arch, TailKind},
     config::{ConfigError, Dialect, Reading, SwiftFormerConfig},
@@ -35,6 +38,8 @@ const WEIGHT_FILES: [&str; 5] = [
 ];
 /// Endings of weight files under other names, when a folder holds exactly one.
 const WEIGHT_ENDINGS: [&str; 6] = ["safetensors", "bin", "pth", "pt", "tar", "h5"];
+/// How transformers keeps a model's preprocessing.
+const PREPROCESSOR_FILE: &str = "preprocessor_config.json";
 /// No config is larger than this, in bytes; ImageNet-22k's labels take 2 MB.
 const MAX_CONFIG: u64 = 64 << 20;
 
@@ -181,9 +186,7 @@ pub(crate) fn open_bytes(
     let path = Path::new(name);
     let file = read_bytes(weights, &ReadOptions::default())?;
     let mut checkpoint = assemble(path, file, Some((path, config.to_owned())), None)?;
-    let refused = |source| CheckpointError::Preprocessor { path: path.to_owned(), source };
-    let value: Value = serde_json::from_str(preprocessor).map_err(ConfigError::from)?;
-    checkpoint.preprocessor = Preprocessor::from_preprocessor_config(&value).map_err(refused)?;
+    checkpoint.preprocessor = parse_preprocessor(path, preprocessor)?;
     Ok(checkpoint)
 }
 
@@ -218,6 +221,14 @@ fn parse_config(path: &Path, text: &str) -> Result<SwiftFormerConfig, Checkpoint
     SwiftFormerConfig::from_json(text).map_err(|source| CheckpointError::Config { path: path.to_owned(), source })
 }
 
+/// Reads the text of a `preprocessor_config.json`.
+fn parse_preprocessor(path: &Path, text: &str) -> Result<Preprocessor, CheckpointError> {
+    let refused = |source| CheckpointError::Config { path: path.to_owned(), source };
+    let value: Value = serde_json::from_str(text).map_err(|error| refused(error.into()))?;
+    Preprocessor::from_preprocessor_config(&value)
+        .map_err(|source| CheckpointError::Preprocessor { path: path.to_owned(), source: Box::new(source) })
+}
+
 /// Fits weights, config and preprocessing together.
 fn assemble(
     path: &Path,
@@ -226,7 +237,8 @@ fn assemble(
     folder: Option<&Path>,
 ) -> Result<Checkpoint, CheckpointError> {
     let model = path.display().to_string();
-    let recorded = file.metadata.get("config").cloned();
+    let recorded = file.metadata.get(CONFIG_ENTRY).cloned();
+    let recorded_preprocessor = file.metadata.get(PREPROCESSOR_ENTRY).cloned();
     let tensors = recognise(file.tensors).map_err(|source| CheckpointError::Layout { model: model.clone(), source })?;
     check_dtypes(&model, &tensors)?;
     let inferred = infer(&tensors).map_err(|source| CheckpointError::Infer { model: model.clone(), source })?;
@@ -258,7 +270,11 @@ fn assemble(
     let state = StateDict::from_tensors(&arch, tensors)
         .map_err(|source| CheckpointError::StateDict { model: model.clone(), source })?;
     let config = config.as_ref().map(|(path, text)| (*path, text.as_str()));
-    let preprocessor = preprocessor_of(&arch.config, config, folder)?;
+    let in_folder = folder.is_some_and(|folder| folder.join(PREPROCESSOR_FILE).is_file());
+    let preprocessor = match (&recorded_preprocessor, in_folder) {
+        (Some(text), false) => with_channels(parse_preprocessor(path, text)?, arch.config.num_channels),
+        _ => preprocessor_of(&arch.config, config, folder)?,
+    };
     Ok(Checkpoint { arch, state, preprocessor, dialect_source, layout: source, name: model })
 }
 
@@ -280,20 +296,15 @@ fn preprocessor_of(
     config_file: Option<(&Path, &str)>,
     folder: Option<&Path>,
 ) -> Result<Preprocessor, CheckpointError> {
-    if let Some(path) = folder.map(|folder| folder.join("preprocessor_config.json")).filter(|path| path.is_file()) {
-        let refused = |source| CheckpointError::Config { path: path.clone(), source };
-        let value: Value = serde_json::from_str(&read_config(&path)?).map_err(|error| refused(error.into()))?;
-        let preprocessor = Preprocessor::from_preprocessor_config(&value);
-        let preprocessor =
-            preprocessor.map_err(|source| CheckpointError::Preprocessor { path: path.clone(), source })?;
-        return Ok(with_channels(preprocessor, config.num_channels));
+    if let Some(path) = folder.map(|folder| folder.join(PREPROCESSOR_FILE)).filter(|path| path.is_file()) {
+        return Ok(with_channels(parse_preprocessor(&path, &read_config(&path)?)?, config.num_channels));
     }
     if let (Reading::Timm, Some((path, text))) = (config.reading, config_file) {
         let value: Value = serde_json::from_str(text).map_err(ConfigError::from)?;
         if let Some(pretrained) = value.get("pretrained_cfg") {
             let preprocessor = Preprocessor::from_pretrained_cfg(pretrained);
-            let preprocessor =
-                preprocessor.map_err(|source| CheckpointError::Preprocessor { path: path.to_owned(), source })?;
+            let preprocessor = preprocessor
+                .map_err(|source| CheckpointError::Preprocessor { path: path.to_owned(), source: Box::new(source) })?;
             return Ok(with_channels(preprocessor, config.num_channels));
         }
     }

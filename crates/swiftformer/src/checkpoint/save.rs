@@ -25,6 +25,11 @@ pub struct SaveOptions {
     pub overwrite: bool,
 }
 
+/// Entries of a PyTorch file beside the state dict: the texts of a folder's `config.json` and
+/// `preprocessor_config.json`.
+pub(super) const CONFIG_ENTRY: &str = "config";
+pub(super) const PREPROCESSOR_ENTRY: &str = "preprocessor_config";
+
 /// Endings by which a target is a single PyTorch file rather than a folder.
 const TORCH_ENDINGS: [&str; 4] = ["pth", "pt", "bin", "tar"];
 
@@ -35,7 +40,7 @@ impl Checkpoint {
     /// |---|---|
     /// | Hugging Face | folder: `config.json`, `model.safetensors`, `preprocessor_config.json` |
     /// | timm | folder: `config.json` with `pretrained_cfg`, `model.safetensors` |
-    /// | original | file (`.pth`, `.pt`, `.bin`, `.tar`), or folder with `model.pth`: the state dict under `model`, our config as text under `config` |
+    /// | original | file (`.pth`, `.pt`, `.bin`, `.tar`), or folder with `model.pth`: the state dict under `model`, both configs as texts under `config` and `preprocessor_config` |
     /// | TensorFlow | folder: `config.json`, `tf_model.h5`, `preprocessor_config.json` |
     ///
     /// Everything is written beside the target first and moved there once it is whole.
@@ -71,8 +76,10 @@ impl Checkpoint {
         match layout {
             Layout::HuggingFace | Layout::TensorFlow => {
                 text("config.json", self.config().to_hf_json()?)?;
-                let preprocessor =
-                    self.preprocessor.to_preprocessor_config().map_err(CheckpointError::PreprocessorWrite)?;
+                let preprocessor = self
+                    .preprocessor
+                    .to_preprocessor_config()
+                    .map_err(|error| CheckpointError::PreprocessorWrite(Box::new(error)))?;
                 text("preprocessor_config.json", pretty(&preprocessor)?)?;
             }
             Layout::Timm => text("config.json", self.config().to_timm_json(self.pretrained_cfg()?)?)?,
@@ -117,7 +124,10 @@ impl Checkpoint {
             Some(Value::Object(kept)) => kept.clone(),
             _ => Map::new(),
         };
-        let ours = self.preprocessor.to_pretrained_cfg_fields().map_err(CheckpointError::PreprocessorWrite)?;
+        let ours = self
+            .preprocessor
+            .to_pretrained_cfg_fields()
+            .map_err(|error| CheckpointError::PreprocessorWrite(Box::new(error)))?;
         for (name, value) in ours {
             // Fields of transformers' processor mean nothing to timm.
             if !name.starts_with("do_") && !name.starts_with("image_") {

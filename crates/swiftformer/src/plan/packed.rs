@@ -4,7 +4,7 @@ use swiftformer_kernels::{Activation as Kernel, AttentionQueryKey, Depthwise3x3,
 
 use super::fold::{Affine, Folder};
 use crate::{
-    arch::{Act, Arch, Attention, Block, Conv, ConvBlock, ConvNorm, Tail},
+    arch::{Act, Arch, Attention, Block, Conv, ConvBlock, ConvNorm, Linear, Tail},
     config::{Activation, Dialect},
     reference,
     weights::state::StateDict,
@@ -27,8 +27,8 @@ pub(super) struct PackedStage {
 
 #[derive(Debug)]
 pub(super) enum PackedBlock {
-    Conv(PackedConvBlock),
-    Attention(PackedConvBlock, Box<PackedAttention>),
+    Conv(Box<PackedConvBlock>),
+    Attention(Box<PackedConvBlock>, Box<PackedAttention>),
 }
 
 /// A dense convolution with its BatchNorm.
@@ -86,7 +86,7 @@ pub(super) enum PackedTail {
         /// Norm and averaged heads in one matrix.
         logits: Option<PackedMatrix>,
         /// Norm and each head.
-        heads: Option<[PackedMatrix; 2]>,
+        heads: Option<Box<[PackedMatrix; 2]>>,
     },
     Features(Vec<Channels>),
 }
@@ -164,7 +164,7 @@ impl Packer<'_> {
 
     fn block(&self, block: &Block) -> PackedBlock {
         let block = match block {
-            Block::ConvEncoder(block) => return PackedBlock::Conv(self.conv_block(block)),
+            Block::ConvEncoder(block) => return PackedBlock::Conv(Box::new(self.conv_block(block))),
             Block::Attention(block) => block,
         };
         let Attention { dialect, normalize_qk, .. } = block.attention;
@@ -187,7 +187,7 @@ impl Packer<'_> {
                 second: self.matrix(&self.folder.conv_scale(&block.fc2, block.scale2.as_ref())),
             },
         };
-        PackedBlock::Attention(self.conv_block(&block.local), Box::new(attention))
+        PackedBlock::Attention(Box::new(self.conv_block(&block.local)), Box::new(attention))
     }
 
     fn tail(&self, tail: &Tail) -> PackedTail {
@@ -202,10 +202,8 @@ impl Packer<'_> {
                 norm: channels(norm),
                 logits: heads.as_ref().map(|heads| self.matrix(&self.folder.heads(norm, heads))),
                 heads: heads.as_ref().map(|heads| {
-                    [0, 1].map(|head| {
-                        let head = &heads[head];
-                        self.matrix(&self.folder.norm_linear(norm, head.module, head.out_features))
-                    })
+                    let pack = |head: &Linear| self.folder.norm_linear(norm, head.module, head.out_features);
+                    Box::new([0, 1].map(|head| self.matrix(&pack(&heads[head]))))
                 }),
             },
         }

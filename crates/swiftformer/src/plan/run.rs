@@ -128,7 +128,8 @@ impl Plan {
             }
         }
         let matrices = logits.iter().map(|matrix| (Tap::Logits, matrix));
-        let heads = heads.iter().flatten().enumerate().map(|(head, matrix)| (Tap::Head(head), matrix));
+        let heads =
+            heads.iter().flat_map(|heads| heads.iter()).enumerate().map(|(head, matrix)| (Tap::Head(head), matrix));
         for (tap, matrix) in matrices.chain(heads) {
             if sink.wants(tap) {
                 let labels = matrix.outputs();
