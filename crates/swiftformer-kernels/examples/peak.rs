@@ -91,7 +91,7 @@ fn main() {
     }
     for (channels, outputs, side) in [(3, 24, 224), (24, 48, 112), (48, 56, 56), (56, 112, 28), (112, 220, 14)] {
         let image = ImageShape { height: side, width: side, channels };
-        let shape = Conv2dShape { input: image, kernel: 3, stride: 2, padding: 1 };
+        let shape = Conv2dShape { input: image, kernel: [3, 3], stride: [2, 2], padding: [1, 1] };
         let weight = filled(9 * channels * outputs);
         let matrix = PackedMatrix::pack_conv2d(kernels, &weight, None, [outputs, channels, 3, 3]);
         let epilogue = Epilogue { activation: Activation::Relu, accumulate: false };
