@@ -10,6 +10,10 @@ use bytes::Bytes;
 use super::replace;
 use crate::tensor::{DType, RawTensor, TensorMap};
 
+/// The longest header that is read, in bytes: tens of thousands of tensors. The format allows 100 MB, which take a
+/// gigabyte and seconds to parse.
+const MAX_HEADER: u64 = 8 << 20;
+
 /// A safetensors file that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -22,6 +26,12 @@ pub enum SafetensorsError {
         /// What is wrong.
         #[source]
         source: SafeTensorError,
+    },
+    /// A header that would unpack to an unreasonable number of tensors.
+    #[error("the header has {length} bytes, more than the limit of {MAX_HEADER}")]
+    HeaderLimit {
+        /// The header's bytes.
+        length: u64,
     },
     /// An element type that is not supported.
     #[error("tensor {tensor} holds {dtype:?}, which is not supported")]
@@ -54,6 +64,9 @@ pub enum SafetensorsError {
 /// When the file is damaged, or holds an element type that [`DType`] lacks.
 pub fn read(file: &Bytes) -> Result<(TensorMap, BTreeMap<String, String>), SafetensorsError> {
     let damaged = |source| SafetensorsError::Header { size: file.len(), source };
+    if let Some(length) = file.first_chunk().copied().map(u64::from_le_bytes).filter(|&length| length > MAX_HEADER) {
+        return Err(SafetensorsError::HeaderLimit { length });
+    }
     let (header, metadata) = SafeTensors::read_metadata(file).map_err(damaged)?;
     let data = file.slice(header.saturating_add(8).min(file.len())..);
     let names = metadata.offset_keys();

@@ -159,6 +159,13 @@ fn safetensors_that_cannot_be_written_are_an_error() {
 }
 
 #[test]
+fn a_safetensors_header_longer_than_any_models_is_refused() {
+    let error = safetensors::read(&safetensors_file(&" ".repeat((8 << 20) + 1), &[])).unwrap_err();
+    assert!(matches!(error, safetensors::SafetensorsError::HeaderLimit { length: 0x80_0001 }), "{error:?}");
+    assert!(error.to_string().contains("8388609 bytes, more than the limit of 8388608"), "{error}");
+}
+
+#[test]
 fn an_index_larger_than_any_model_needs_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let error = read_index(folder.path(), &format!("{{{}}}", " ".repeat(16 << 20))).unwrap_err();

@@ -219,3 +219,27 @@ fn a_run_length_encoded_bitmap_without_runs_for_its_pixels_is_truncated() {
     let error = run(&bmp).unwrap_err();
     assert!(matches!(error, ImageError::Truncated { .. }), "{error}");
 }
+
+/// `jpeg_420_progressive.jpg` with its last scan repeated, and as a square of `side` pixels if one is given.
+fn repeated_scans(side: Option<u16>, repeats: usize) -> Vec<u8> {
+    let mut bytes = read("images/jpeg_420_progressive.jpg");
+    if let Some(side) = side.map(u16::to_be_bytes) {
+        let frame = bytes.windows(2).position(|pair| pair == [0xff, 0xc2]).unwrap();
+        bytes[frame + 5..frame + 9].copy_from_slice(&[side, side].concat());
+    }
+    let scan = bytes.windows(2).rposition(|pair| pair == [0xff, 0xda]).unwrap();
+    let end = bytes.len() - 2;
+    let last = bytes[scan..end].to_vec();
+    bytes.splice(end..end, last.repeat(repeats));
+    bytes
+}
+
+#[test]
+fn many_scans_of_a_large_jpeg_are_refused_before_they_are_decoded() {
+    let error = run(&repeated_scans(Some(3000), 400)).unwrap_err();
+    assert!(matches!(error, ImageError::Unsupported { .. }), "{error}");
+    assert!(error.to_string().contains("scans of 3000x3000 pixels"), "{error}");
+    // A small image may have as many as the decoder reads.
+    let image = run(&repeated_scans(None, 40)).unwrap();
+    assert_eq!((image.width(), image.height()), (53, 45));
+}

@@ -11,6 +11,12 @@ use super::ImageFormat::Jpeg;
 use super::{DecodeLimits, cmyk_to_rgb, rgb_image};
 use crate::image::{ImageError, RgbImage};
 
+/// Scans that an image of any size may have. Encoders write about ten, the most thorough about twenty for small images.
+const MANY_SCANS: u64 = 16;
+/// Blocks of 8x8 pixels that the scans of an image of more scans may pass over, repeats counted. Passing over one costs tens
+/// of nanoseconds and can take next to no bytes.
+const MAX_PASSES: u64 = 1 << 25;
+
 /// What the frame header says.
 struct Frame {
     width: u64,
@@ -41,6 +47,7 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage, Im
 fn read_structure(bytes: &[u8], limits: &DecodeLimits) -> Result<Frame, ImageError> {
     let cut_off = |at: usize| Jpeg.truncated(format!("{} bytes, no end-of-image marker after byte {at}", bytes.len()));
     let mut frame = None;
+    let mut scans = 0;
     let mut at = 2;
     loop {
         // Entropy-coded data has 0xff followed by 0 or a restart marker; anything else begins a segment.
@@ -60,10 +67,24 @@ fn read_structure(bytes: &[u8], limits: &DecodeLimits) -> Result<Frame, ImageErr
                 if matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc) && frame.is_none() {
                     frame = Some(read_frame(marker, body, bytes.len(), limits)?);
                 }
+                if let (0xda, Some(frame)) = (marker, &frame) {
+                    scans += 1;
+                    check_scans(frame, scans)?;
+                }
                 at += 1 + length.max(2);
             }
         }
     }
+}
+
+/// Refuses a progressive image of so many scans that a small file would take long to decode.
+fn check_scans(frame: &Frame, scans: u64) -> Result<(), ImageError> {
+    let blocks = frame.width.div_ceil(8) * frame.height.div_ceil(8);
+    if scans > MANY_SCANS && scans * blocks > MAX_PASSES {
+        let Frame { width, height } = frame;
+        return Err(Jpeg.unsupported(format!("{scans} or more scans of {width}x{height} pixels")));
+    }
+    Ok(())
 }
 
 fn read_frame(marker: u8, body: &[u8], file_length: usize, limits: &DecodeLimits) -> Result<Frame, ImageError> {
