@@ -33,7 +33,7 @@ pub struct Progress {
 impl Progress {
     /// A bar over `total` images. None is shown where their results scroll by on the same terminal.
     pub fn images(total: usize, results_to_stdout: bool) -> Self {
-        let style = "{bar:30} {pos}/{len} images, {per_sec:.1}, {eta} left";
+        let style = "{bar:30} {pos}/{len} images, {eta} left";
         let scrolls = results_to_stdout && io::stdout().is_terminal();
         Self::new(total as u64, style, total > 1 && !scrolls)
     }
