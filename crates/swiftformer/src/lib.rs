@@ -10,6 +10,7 @@ pub mod image;
 pub mod loss;
 pub mod model;
 pub mod plan;
+pub mod predict;
 // For tests and for other engines to compare with; nothing in the product's path calls it.
 pub mod reference;
 pub mod tensor;

@@ -4,6 +4,7 @@
 //! tasks, and what a [`Workspace`] must hold. A plan is read-only while it runs: threads share it, each image in flight
 //! has a workspace.
 
+mod describe;
 mod fold;
 mod packed;
 mod run;
@@ -18,7 +19,10 @@ use crate::{
     weights::state::StateDict,
 };
 
-pub use self::run::{Tap, TapSink};
+pub use self::{
+    describe::StepInfo,
+    run::{Tap, TapSink},
+};
 
 /// Tokens that one task of a fused block works on: enough to use every loaded weight many times, few enough that their
 /// hidden activations stay in the second-level cache.

@@ -40,13 +40,27 @@ impl Plan {
     /// # Panics
     /// When the workspace is another plan's, or `pool` has more threads than the plan was compiled for.
     pub fn run(&self, workspace: &mut Workspace, pool: &Pool, sink: &mut dyn TapSink) {
+        self.run_observed(workspace, pool, sink, |_| {});
+    }
+
+    /// As [`Plan::run`]; `after` is called with the number of every step of [`Plan::steps`] when it has ended.
+    ///
+    /// # Panics
+    /// As [`Plan::run`].
+    pub fn run_observed(
+        &self,
+        workspace: &mut Workspace,
+        pool: &Pool,
+        sink: &mut dyn TapSink,
+        mut after: impl FnMut(usize),
+    ) {
         assert!(pool.threads() <= self.threads, "a plan for {} threads on {}", self.threads, pool.threads());
         let model = &*self.network.packed;
         let kernels = model.kernels;
         let Workspace { input, maps, keys_queries, partials, global, pooled, scores, scratch } = workspace;
         let [current, next] = maps;
         let (mut current, mut next) = (current, next);
-        for step in &self.steps {
+        for (index, step) in self.steps.iter().enumerate() {
             match *step {
                 Step::Conv { layer, shape, output, rows } => {
                     let (packed, source, activation) = match layer {
@@ -77,9 +91,11 @@ impl Plan {
                 }
                 Step::Tap(tap, shape) => self.tap(tap, shape, &current[..shape.len()], next, sink),
             }
+            after(index);
         }
         let map = &current[..self.output.len()];
         self.finish(map, &mut next[..self.output.len()], [pooled, scores], sink);
+        after(self.steps.len());
     }
 
     fn tap(&self, tap: Tap, shape: ImageShape, map: &[f32], spare: &mut [f32], sink: &mut dyn TapSink) {

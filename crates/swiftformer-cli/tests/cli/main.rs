@@ -1,0 +1,12 @@
+//! The program, end to end.
+
+mod bad_input;
+mod classify;
+mod convert;
+mod embed;
+mod forward;
+mod heatmap;
+mod info;
+mod inputs;
+mod preprocess;
+mod support;
