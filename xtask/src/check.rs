@@ -96,7 +96,11 @@ fn documentation() -> Result<Ended> {
 }
 
 fn file_rules() -> Result<Ended> {
-    let broken = rules::broken(&crate::root()?)?;
+    let root = crate::root()?;
+    let Some(files) = rules::files(&root) else {
+        return Ok(Ended::Skipped("git cannot list the files of this folder".to_owned()));
+    };
+    let broken = rules::broken(&root, &files)?;
     broken.iter().for_each(|rule| println!("{rule}"));
     println!("{} broken rules", broken.len());
     Ok(if broken.is_empty() { Ended::Well } else { Ended::Badly })

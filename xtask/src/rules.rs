@@ -22,11 +22,16 @@ const UNSAFE: [&str; 2] = ["crates/swiftformer-kernels/", "crates/swiftformer/sr
 const UNFINISHED: [&str; 5] =
     [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("to", "do!("), concat!("unimpl", "emented!("), "#[ignore"];
 
+/// The files of the workspace that are, or would be, under version control; `None` without git.
+pub fn files(root: &Path) -> Option<Vec<String>> {
+    let list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
+    let files = command::output_in(root, "git", &list)?;
+    Some(files.split('\0').filter(|file| root.join(file).is_file()).map(str::to_owned).collect())
+}
+
 /// Every broken rule of the workspace, a line each.
-pub fn broken(root: &Path) -> Result<Vec<String>> {
-    let files = command::output_in(root, "git", &["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
-        .context("git cannot list the files of the workspace")?;
-    let files: Vec<&str> = files.split('\0').filter(|file| root.join(file).is_file()).collect();
+pub fn broken(root: &Path, files: &[String]) -> Result<Vec<String>> {
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
     let mut broken = Vec::new();
     let mut testdata = 0;
     for &file in &files {
@@ -34,9 +39,10 @@ pub fn broken(root: &Path) -> Result<Vec<String>> {
         if let Some(inside) = file.strip_prefix("testdata/") {
             testdata += fs::metadata(&path)?.len();
             let case = inside.split_once('/').map(|(case, _)| format!("testdata/{case}/README.md"));
-            broken.extend(case.filter(|readme| !files.contains(&readme.as_str())).map(|readme| {
-                format!("{file}: {readme} must give its source and licence")
-            }));
+            broken.extend(
+                case.filter(|readme| !files.contains(&readme.as_str()))
+                    .map(|readme| format!("{file}: {readme} must give its source and licence")),
+            );
         }
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("rs") => broken.extend(rust(file, &fs::read_to_string(&path)?)),

@@ -7,9 +7,8 @@ Error.stackTraceLimit = 60;
 
 const path = process.argv[2];
 const bytes = readFileSync(path);
-// The names of functions are kept in the module: without the SIMD tests among them nothing would be tested.
-const tests = new Set(bytes.toString("latin1").match(/\w+7simd128\b/g));
-if (tests.size === 0) {
+// The module holds its tests' names: without the SIMD tests among them, nothing would be tested.
+if (!bytes.includes("::simd128")) {
   console.error(`${basename(path)} holds no test of the SIMD kernels`);
   process.exit(1);
 }
