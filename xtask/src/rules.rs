@@ -13,14 +13,19 @@ use anyhow::{Context, Result};
 use crate::command;
 
 /// The longest that a Rust file may be.
-const MAX_LINES: usize = 500;
+const MAX_LINES: usize = 600;
 /// The most that `testdata` may hold: every clone pays for it.
 const MAX_TESTDATA: u64 = 25 << 20;
 /// Where `unsafe` may stand: the kernels, and the one memory map.
 const UNSAFE: [&str; 2] = ["crates/swiftformer-kernels/", "crates/swiftformer/src/weights/mapped.rs"];
 /// Written in two parts, so that this file does not break its own rule.
-const UNFINISHED: [&str; 5] =
-    [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("to", "do!("), concat!("unimpl", "emented!("), "#[ignore"];
+const UNFINISHED: [&str; 5] = [
+    concat!("TO", "DO"),
+    concat!("FIX", "ME"),
+    concat!("to", "do!("),
+    concat!("unimpl", "emented!("),
+    concat!("#[ig", "nore"),
+];
 
 /// The files of the workspace that are, or would be, under version control; `None` without git.
 pub fn files(root: &Path) -> Option<Vec<String>> {

@@ -3,7 +3,7 @@ use super::*;
 #[test]
 fn a_long_file_is_named_with_its_length() {
     assert!(rust("a.rs", &"\n".repeat(MAX_LINES)).is_empty());
-    assert_eq!(rust("a.rs", &"\n".repeat(MAX_LINES + 1)), ["a.rs: 501 lines, the limit is 500"]);
+    assert_eq!(rust("a.rs", &"\n".repeat(MAX_LINES + 1)), ["a.rs: 601 lines, the limit is 600"]);
 }
 
 #[test]
