@@ -24,7 +24,7 @@ const UNFINISHED: [&str; 5] = [
     concat!("FIX", "ME"),
     concat!("to", "do!("),
     concat!("unimpl", "emented!("),
-    concat!("#[ig", "nore"),
+    concat!("#[", "ignore"),
 ];
 
 /// The files of the workspace that are, or would be, under version control; `None` without git.
