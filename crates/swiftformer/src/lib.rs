@@ -55,6 +55,8 @@ pub mod arch;
 pub mod checkpoint;
 pub mod config;
 pub mod demo;
+mod excerpt;
+mod files;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod image;

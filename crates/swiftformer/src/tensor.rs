@@ -203,6 +203,14 @@ impl RawTensor {
             assert!(axis < rank && !std::mem::replace(&mut seen[axis], true), "axes {axes:?} of a rank-{rank} tensor");
         }
         assert_eq!(axes.len(), rank, "axes {axes:?} of a rank-{rank} tensor");
+        if self.bytes.is_empty() {
+            // The product of the other sides may overflow.
+            return Self {
+                dtype: self.dtype,
+                shape: axes.iter().map(|&axis| self.shape[axis]).collect(),
+                bytes: Bytes::new(),
+            };
+        }
         let mut strides = vec![1usize; rank];
         for axis in (1..rank).rev() {
             strides[axis - 1] = strides[axis] * self.shape[axis];
@@ -244,5 +252,11 @@ mod tests {
         assert_eq!(turned.shape(), [4, 2, 3]);
         assert_eq!(turned.to_f32()[..3], [0.0, 4.0, 8.0]);
         assert_eq!(turned.transposed(&[1, 2, 0]), tensor);
+    }
+
+    #[test]
+    fn transposing_no_values_takes_sides_of_any_size() {
+        let tensor = RawTensor::new(DType::F32, [0, usize::MAX, 2], Bytes::new()).unwrap();
+        assert_eq!(tensor.transposed(&[2, 1, 0]).shape(), [2, usize::MAX, 0]);
     }
 }

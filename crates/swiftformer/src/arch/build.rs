@@ -1,16 +1,19 @@
 //! From config to description.
 
 use super::{
-    Act, Arch, Attention, AttentionBlock, Block, Conv, ConvBlock, ConvNorm, Linear, Module, Norm, Part, Scale, Stage,
-    Tail, TailKind,
+    Act, Arch, Attention, AttentionBlock, Block, Conv, ConvBlock, ConvNorm, Linear, Module, Norm, Param, Part, Scale,
+    Stage, Tail, TailKind,
 };
 use crate::config::{ConfigError, SwiftFormerConfig};
+
+/// The most values of all tensors together: 40 times the largest published network's, 4 GiB of `f32`.
+const MAX_VALUES: u64 = 1 << 30;
 
 impl Arch {
     /// Describes the network of a config.
     ///
     /// # Errors
-    /// When the config breaks a rule.
+    /// When the config breaks a rule, or the network would have more than 2³⁰ values.
     pub fn build(config: &SwiftFormerConfig, tail: TailKind) -> Result<Self, ConfigError> {
         config.validate()?;
         let first = config.embed_dims[0];
@@ -35,7 +38,15 @@ impl Arch {
                     .collect(),
             ),
         };
-        Ok(Self { config: config.clone(), stem, stages, tail })
+        let arch = Self { config: config.clone(), stem, stages, tail };
+        let values = |param: &Param| param.shape.iter().fold(1u64, |count, &side| count.saturating_mul(side as u64));
+        let values = arch.params().iter().map(values).fold(0, u64::saturating_add);
+        if values > MAX_VALUES {
+            let rule =
+                format!("with these depths the network has {values} values, more than the limit of {MAX_VALUES}");
+            return Err(ConfigError::rule("embed_dims", format!("{:?}", config.embed_dims), rule));
+        }
+        Ok(arch)
     }
 
     /// The kind of tail.

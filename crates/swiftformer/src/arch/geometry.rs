@@ -4,6 +4,8 @@ use super::{Arch, Block, Conv, ConvBlock, Tail};
 
 /// Smallest side of an input image, in pixels.
 pub const MIN_SIDE: usize = 32;
+/// The most pixels of a map. With at most 2³⁰ weights, no count of operations overflows.
+const MAX_PIXELS: usize = 1 << 31;
 
 /// An input that the network cannot take.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,19 +81,26 @@ impl Arch {
         if height < MIN_SIDE || width < MIN_SIDE {
             return Err(GeometryError::TooSmall { height, width });
         }
-        let widest = self.stages.iter().map(|stage| stage.dim).max().unwrap_or(1).max(self.config.num_channels);
-        let addressable = height.checked_mul(width).and_then(|pixels| pixels.checked_mul(widest * 16));
-        if addressable.is_none_or(|values| values > isize::MAX as usize / 4) {
+        if !self.is_addressable(input) {
             return Err(GeometryError::TooLarge { height, width });
         }
         let halved = |size: [usize; 2]| size.map(|side| side.div_ceil(2));
         Ok([halved(input), halved(halved(input))])
     }
 
+    /// Whether a map of `size` can be held in memory at every width of the network.
+    fn is_addressable(&self, [height, width]: [usize; 2]) -> bool {
+        let widest = self.stages.iter().map(|stage| stage.dim).max().unwrap_or(1).max(self.config.num_channels);
+        let pixels = height.checked_mul(width).filter(|&pixels| pixels <= MAX_PIXELS);
+        pixels
+            .and_then(|pixels| pixels.checked_mul(widest * 16))
+            .is_some_and(|values| values <= isize::MAX as usize / 4)
+    }
+
     /// Sizes and operation counts of every stage for an input `[height, width]`.
     ///
     /// # Errors
-    /// When a side is under 32 pixels, or a transition's kernel does not fit its map.
+    /// When a side is under 32 pixels, a transition's kernel does not fit its map, or a map is too large to address.
     pub fn geometry(&self, input: [usize; 2]) -> Result<Vec<StageGeometry>, GeometryError> {
         let [_, mut size] = self.stem_sizes(input)?;
         let mut stages = Vec::with_capacity(self.stages.len());
@@ -102,6 +111,11 @@ impl Arch {
                 let padded = [size[0] + 2 * conv.padding[0], size[1] + 2 * conv.padding[1]];
                 let too_large = GeometryError::KernelTooLarge { stage: index, kernel: conv.kernel, padded };
                 size = conv.output_size(size).ok_or(too_large)?;
+                // Padding can make maps grow from stage to stage.
+                if !self.is_addressable(size) {
+                    let [height, width] = input;
+                    return Err(GeometryError::TooLarge { height, width });
+                }
                 transition_macs = conv.macs(size);
             }
             let block_macs = stage.blocks.iter().map(|block| block_macs(block, size)).sum();

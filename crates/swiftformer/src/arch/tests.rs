@@ -30,3 +30,28 @@ fn an_input_under_32_pixels_is_refused() {
     let error = arch.geometry([31, 200]).unwrap_err();
     assert!(error.to_string().contains("31×200"), "{error}");
 }
+
+#[test]
+fn maps_that_padding_makes_too_large_are_refused() {
+    let config = SwiftFormerConfig {
+        depths: vec![1; 400],
+        embed_dims: vec![8; 400],
+        downsamples: vec![true; 400],
+        down_patch_size: [1, 1],
+        down_stride: [1, 1],
+        down_pad: [255, 255],
+        ..SwiftFormerConfig::default()
+    };
+    let arch = Arch::build(&config, TailKind::None).unwrap();
+    let error = arch.macs([64, 64]).unwrap_err();
+    assert_eq!(error.to_string(), "an input of 64×64 pixels is too large");
+    assert!(Arch::build(&SwiftFormerConfig::default(), TailKind::None).unwrap().macs([1 << 40, 32]).is_err());
+}
+
+#[test]
+fn a_network_of_more_values_than_the_limit_is_refused() {
+    let config = SwiftFormerConfig { num_labels: 2_500_000, ..SwiftFormerConfig::default() };
+    let error = Arch::build(&config, TailKind::Classifier).unwrap_err();
+    assert!(error.to_string().contains("more than the limit of 1073741824"), "{error}");
+    assert!(Arch::build(&config, TailKind::None).is_ok());
+}

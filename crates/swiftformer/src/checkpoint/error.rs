@@ -94,6 +94,15 @@ pub enum CheckpointError {
         #[source]
         source: InferError,
     },
+    /// Loose weights whose names and shapes give a config that breaks a rule.
+    #[error("cannot use the weights of {model}: the config that their names and shapes give is refused")]
+    InferredConfig {
+        /// The model.
+        model: String,
+        /// Why.
+        #[source]
+        source: ConfigError,
+    },
     /// Weights that do not fit the config.
     #[error("cannot use the weights of {model}")]
     StateDict {

@@ -2,12 +2,10 @@
 
 use std::{
     fs,
-    io::Read,
     path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
-use serde_json::Value;
 
 use super::{
     Checkpoint, CheckpointError, DialectSource, ModelSource,
@@ -15,7 +13,8 @@ use super::{
 };
 use crate::{
     arch::{Arch, TailKind},
-    config::{ConfigError, Dialect, Reading, SwiftFormerConfig},
+    config::{self, Dialect, Reading, SwiftFormerConfig},
+    files,
     image::{Preprocessor, Preset},
     tensor::DType,
     weights::{
@@ -41,7 +40,7 @@ const WEIGHT_ENDINGS: [&str; 6] = ["safetensors", "bin", "pth", "pt", "tar", "h5
 /// How transformers keeps a model's preprocessing.
 const PREPROCESSOR_FILE: &str = "preprocessor_config.json";
 /// No config is larger than this, in bytes; ImageNet-22k's labels take 2 MB.
-const MAX_CONFIG: u64 = 64 << 20;
+const MAX_CONFIG: u64 = 16 << 20;
 
 /// How to open a model.
 #[derive(Clone, Debug, Default)]
@@ -140,7 +139,10 @@ fn fresh(
     options: &OpenOptions,
 ) -> Result<Checkpoint, CheckpointError> {
     let dialect_source = if config.dialect.is_some() { DialectSource::Config } else { DialectSource::Fresh };
-    let arch = Arch::build(&config, TailKind::Classifier)?;
+    let arch = Arch::build(&config, TailKind::Classifier).map_err(|source| match file {
+        Some((path, _)) => CheckpointError::Config { path: path.to_owned(), source },
+        None => CheckpointError::BadConfig(source),
+    })?;
     let state = StateDict::initialised(&arch, options.seed);
     let preprocessor = match file {
         Some((path, text)) => preprocessor_of(&arch.config, Some((path, text)), path.parent())?,
@@ -207,14 +209,7 @@ fn weights_of(folder: &Path) -> Result<PathBuf, CheckpointError> {
 }
 
 fn read_config(path: &Path) -> Result<String, CheckpointError> {
-    let failed = |source| CheckpointError::Read { path: path.to_owned(), source };
-    let file = fs::File::open(path).map_err(failed)?;
-    let mut text = String::new();
-    file.take(MAX_CONFIG + 1).read_to_string(&mut text).map_err(failed)?;
-    if text.len() as u64 > MAX_CONFIG {
-        return Err(failed(std::io::Error::other(format!("larger than {} MiB", MAX_CONFIG >> 20))));
-    }
-    Ok(text)
+    files::read_text(path, MAX_CONFIG).map_err(|source| CheckpointError::Read { path: path.to_owned(), source })
 }
 
 fn parse_config(path: &Path, text: &str) -> Result<SwiftFormerConfig, CheckpointError> {
@@ -224,7 +219,7 @@ fn parse_config(path: &Path, text: &str) -> Result<SwiftFormerConfig, Checkpoint
 /// Reads the text of a `preprocessor_config.json`.
 fn parse_preprocessor(path: &Path, text: &str) -> Result<Preprocessor, CheckpointError> {
     let refused = |source| CheckpointError::Config { path: path.to_owned(), source };
-    let value: Value = serde_json::from_str(text).map_err(|error| refused(error.into()))?;
+    let value = config::parse_json(text).map_err(refused)?;
     Preprocessor::from_preprocessor_config(&value)
         .map_err(|source| CheckpointError::Preprocessor { path: path.to_owned(), source: Box::new(source) })
 }
@@ -266,7 +261,10 @@ fn assemble(
             (config, dialect_source)
         }
     };
-    let arch = Arch::build(&network, inferred.tail)?;
+    let arch = Arch::build(&network, inferred.tail).map_err(|source| match &config {
+        Some((path, _)) => CheckpointError::Config { path: path.to_path_buf(), source },
+        None => CheckpointError::InferredConfig { model: model.clone(), source },
+    })?;
     let state = StateDict::from_tensors(&arch, tensors)
         .map_err(|source| CheckpointError::StateDict { model: model.clone(), source })?;
     let config = config.as_ref().map(|(path, text)| (*path, text.as_str()));
@@ -300,7 +298,8 @@ fn preprocessor_of(
         return Ok(with_channels(parse_preprocessor(&path, &read_config(&path)?)?, config.num_channels));
     }
     if let (Reading::Timm, Some((path, text))) = (config.reading, config_file) {
-        let value: Value = serde_json::from_str(text).map_err(ConfigError::from)?;
+        let refused = |source| CheckpointError::Config { path: path.to_owned(), source };
+        let value = config::parse_json(text).map_err(refused)?;
         if let Some(pretrained) = value.get("pretrained_cfg") {
             let preprocessor = Preprocessor::from_pretrained_cfg(pretrained);
             let preprocessor = preprocessor

@@ -1,6 +1,10 @@
 //! Why a config is refused.
 
 use super::Reading;
+use crate::excerpt::excerpt;
+
+/// Characters of a value that a message shows.
+pub(super) const SHOWN: usize = 60;
 
 /// Why a config cannot be read, is not valid, or cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -8,6 +12,12 @@ pub enum ConfigError {
     /// Not JSON at all.
     #[error("the config is not valid JSON: {0}")]
     Json(#[from] serde_json::Error),
+    /// Far more values than any config has.
+    #[error("the config holds more than {limit} values")]
+    TooLarge {
+        /// The most values.
+        limit: usize,
+    },
     /// JSON, but not an object.
     #[error("the config is not a JSON object")]
     NotAnObject,
@@ -32,7 +42,7 @@ pub enum ConfigError {
         rule: String,
     },
     /// The config belongs to another kind of model.
-    #[error("`{field}` is `{found}`: this is not a SwiftFormer")]
+    #[error("`{field}` is `{}`: this is not a SwiftFormer", excerpt(found, SHOWN))]
     OtherModel {
         /// `model_type` or `architecture`.
         field: &'static str,
@@ -53,7 +63,7 @@ pub enum ConfigError {
 
 impl ConfigError {
     /// A broken rule.
-    pub(super) fn rule(field: impl Into<String>, value: impl std::fmt::Display, rule: impl Into<String>) -> Self {
-        Self::Rule { field: field.into(), value: value.to_string(), rule: rule.into() }
+    pub(crate) fn rule(field: impl Into<String>, value: impl std::fmt::Display, rule: impl Into<String>) -> Self {
+        Self::Rule { field: field.into(), value: excerpt(&value.to_string(), SHOWN), rule: rule.into() }
     }
 }

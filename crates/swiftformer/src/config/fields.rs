@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::ConfigError;
+use super::{ConfigError, error::SHOWN};
+use crate::excerpt::excerpt;
 
 /// The fields of a config that have not been read yet.
 pub(super) struct Fields(Map<String, Value>);
@@ -33,7 +34,11 @@ impl Fields {
         convert: impl Fn(&Value) -> Option<T>,
     ) -> Result<Option<T>, ConfigError> {
         let Some((field, value)) = self.take(names) else { return Ok(None) };
-        convert(&value).map(Some).ok_or_else(|| ConfigError::FieldType { field, found: shortened(&value), expected })
+        convert(&value).map(Some).ok_or_else(|| ConfigError::FieldType {
+            field,
+            found: excerpt(&value.to_string(), SHOWN),
+            expected,
+        })
     }
 
     pub(super) fn usize(&mut self, names: &[&str]) -> Result<Option<usize>, ConfigError> {
@@ -79,7 +84,13 @@ impl Fields {
     }
 
     pub(super) fn object(&mut self, name: &str) -> Result<Option<Map<String, Value>>, ConfigError> {
-        self.typed(&[name], "an object", |value| value.as_object().cloned())
+        match self.take(&[name]) {
+            None => Ok(None),
+            Some((_, Value::Object(object))) => Ok(Some(object)),
+            Some((field, value)) => {
+                Err(ConfigError::FieldType { field, found: excerpt(&value.to_string(), SHOWN), expected: "an object" })
+            }
+        }
     }
 
     /// Puts a field back, so that it is kept.
@@ -95,13 +106,4 @@ impl Fields {
 
 fn as_usize(value: &Value) -> Option<usize> {
     usize::try_from(value.as_u64()?).ok()
-}
-
-/// A value short enough for an error message.
-fn shortened(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(60) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
 }

@@ -9,13 +9,29 @@ use super::{Activation, ConfigError, Dialect, ProblemType, Reading, SwiftFormerC
 /// transformers' default when a file names no labels.
 const DEFAULT_LABELS: usize = 2;
 
+/// The most values that a config may hold; each takes up to 200 bytes in memory.
+const MAX_VALUES: usize = 1 << 19;
+
+/// Parses the text of a config, unless it would unpack to an unreasonable number of values.
+///
+/// # Errors
+/// When it is not JSON, or holds too much of it.
+pub(crate) fn parse_json(text: &str) -> Result<Value, ConfigError> {
+    // Every value but the outermost stands behind one of these. Those in strings count too, which does no harm.
+    let most = text.bytes().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count();
+    if most > MAX_VALUES {
+        return Err(ConfigError::TooLarge { limit: MAX_VALUES });
+    }
+    Ok(serde_json::from_str(text)?)
+}
+
 impl SwiftFormerConfig {
     /// Reads the text of a `config.json`, Hugging Face's or timm's, and validates it.
     ///
     /// # Errors
     /// When it is not JSON, describes another kind of model, or breaks a rule.
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
-        let Value::Object(object) = serde_json::from_str(text)? else { return Err(ConfigError::NotAnObject) };
+        let Value::Object(object) = parse_json(text)? else { return Err(ConfigError::NotAnObject) };
         let is_timm = object.contains_key("architecture") && !object.contains_key("model_type");
         let config = if is_timm { Self::from_timm(object)? } else { Self::from_hf(object)? };
         config.validate()?;
@@ -130,7 +146,8 @@ pub(super) fn activation(fields: &mut Fields, names: &[&str]) -> Result<Option<A
 
 pub(super) fn dialect(fields: &mut Fields) -> Result<Option<Dialect>, ConfigError> {
     let Some(name) = fields.string(&["dialect"])? else { return Ok(None) };
-    name.parse().map(Some).map_err(|rule: String| ConfigError::rule("dialect", format!("`{name}`"), rule))
+    let rule = "must be sum, l2, softmax or raw";
+    name.parse().map(Some).map_err(|_: String| ConfigError::rule("dialect", format!("`{name}`"), rule))
 }
 
 fn problem_type(fields: &mut Fields) -> Result<Option<ProblemType>, ConfigError> {

@@ -14,6 +14,7 @@ mod tests;
 
 use serde_json::{Map, Value};
 
+pub(crate) use self::hf::parse_json;
 pub use self::{
     activation::Activation,
     dialect::{Dialect, Reading},

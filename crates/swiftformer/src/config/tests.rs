@@ -104,3 +104,14 @@ fn stochastic_depth_follows_each_librarys_rule() {
     assert!((timm.drop_path(0, 1) - 0.1 / 15.0).abs() < 1e-15);
     assert!((hf.drop_path(3, 3) - 0.1).abs() < 1e-15);
 }
+
+#[test]
+fn values_in_messages_are_short_and_harmless_to_a_terminal() {
+    let dims = format!(r#"{{"embed_dims": [{}1]}}"#, "1,".repeat(10_000));
+    let activation = format!(r#"{{"hidden_act": "\u001b[2J{}"}}"#, "x".repeat(10_000));
+    let model = format!(r#"{{"model_type": "\u001b[2J{}"}}"#, "x".repeat(10_000));
+    for text in [dims, activation, model] {
+        let message = SwiftFormerConfig::from_json(&text).unwrap_err().to_string();
+        assert!(message.chars().count() < 600 && !message.contains('\x1b'), "{message}");
+    }
+}

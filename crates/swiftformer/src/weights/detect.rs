@@ -92,7 +92,9 @@ pub fn detect(bytes: &[u8]) -> Result<FileKind, NotWeights> {
     {
         return Ok(FileKind::Safetensors);
     }
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
+    // Not further: whitespace may fill a huge file.
+    let head = &bytes[..bytes.len().min(4096)];
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
     if text.starts_with(b"{") {
         return Ok(FileKind::Json);
     }

@@ -86,10 +86,11 @@ pub fn infer(file: &Recognised) -> Result<Inferred, InferError> {
             hidden.push(shape(&format!("{last}.linear.fc1.weight"), 4)?[0]);
             depths.push(entry.blocks);
             before.push(std::mem::take(&mut transition));
-            config.use_layer_scale = file.tensors.keys().any(|name| name.starts_with(&format!("{last}.layer_scale_1")));
+            let has = |name: &str| file.tensors.contains_key(&format!("{last}.{name}"));
+            config.use_layer_scale = has("layer_scale_1") || has("layer_scale_1.gamma");
             for activation in [Activation::Prelu, Activation::Xielu] {
                 let mut learnt = activation.parameters().iter();
-                if learnt.all(|(leaf, _)| file.tensors.contains_key(&format!("{last}.linear.act.{leaf}"))) {
+                if learnt.all(|(leaf, _)| has(&format!("linear.act.{leaf}"))) {
                     config.hidden_act = activation;
                 }
             }
@@ -167,8 +168,8 @@ fn number(text: &str) -> Option<usize> {
 /// The ratio whose product with every width, rounded down, is the hidden width; whole where it can be.
 fn mlp_ratio(hidden: &[usize], dims: &[usize]) -> Result<f64, InferError> {
     let fail = || InferError::MlpRatio { hidden: hidden.to_vec(), dims: dims.to_vec() };
-    let bound = |extra: usize| hidden.iter().zip(dims).map(move |(&h, &d)| (h + extra) as f64 / d.max(1) as f64);
-    let (low, high) = (bound(0).fold(0.0, f64::max), bound(1).fold(f64::INFINITY, f64::min));
+    let bound = |extra: f64| hidden.iter().zip(dims).map(move |(&h, &d)| (h as f64 + extra) / d.max(1) as f64);
+    let (low, high) = (bound(0.0).fold(0.0, f64::max), bound(1.0).fold(f64::INFINITY, f64::min));
     let fits = |ratio: f64| hidden.iter().zip(dims).all(|(&h, &d)| (ratio * d as f64) as usize == h);
     [low.ceil(), low, (low + high) / 2.0].into_iter().find(|&ratio| fits(ratio)).ok_or_else(fail)
 }

@@ -1,8 +1,14 @@
 //! Which layout a set of tensors uses, and its names brought to that layout's plain form.
 
-use crate::tensor::{RawTensor, TensorMap};
+use crate::{
+    excerpt::excerpt,
+    tensor::{RawTensor, TensorMap},
+};
 
 use super::names::Layout;
+
+/// Characters of a name that a message shows.
+const SHOWN: usize = 200;
 
 /// Tensors whose layout is known, under the plain names of [`super::names::Names`]; TensorFlow's are already turned into
 /// PyTorch's names and axes (layout [`Layout::HuggingFace`]).
@@ -22,7 +28,7 @@ pub enum LayoutError {
     /// No name of a stem was found.
     #[error(
         "these {count} tensors are not a SwiftFormer's: no stem convolution under any known name \
-         (first tensors: {})", first.join(", ")
+         (first tensors: {})", first.iter().map(|name| excerpt(name, SHOWN)).collect::<Vec<_>>().join(", ")
     )]
     Unknown {
         /// How many tensors there are.
@@ -31,7 +37,11 @@ pub enum LayoutError {
         first: Vec<String>,
     },
     /// Two names that mean the same tensor.
-    #[error("the tensors `{first}` and `{second}` are the same parameter under two names")]
+    #[error(
+        "the tensors `{}` and `{}` are the same parameter under two names",
+        excerpt(first, SHOWN),
+        excerpt(second, SHOWN)
+    )]
     Duplicate {
         /// One name.
         first: String,

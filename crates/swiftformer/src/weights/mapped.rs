@@ -6,16 +6,14 @@ use std::path::Path;
 
 use bytes::Bytes;
 
+use crate::files;
+
 /// The bytes of the regular file at `path`. With `map`, pages are read when they are first used.
 ///
 /// # Errors
 /// When there is no such file, it is not a regular one (a folder, a pipe), or it cannot be read.
 pub(crate) fn open(path: &Path, map: bool) -> io::Result<Bytes> {
-    // Before the file is opened: opening a pipe waits for its other end.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let mut file = File::open(path)?;
+    let (mut file, _) = files::open(path)?;
     if !map {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;

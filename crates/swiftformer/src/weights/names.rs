@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::arch::{Arch, Leaf, Module, Param, ParamKind, Part};
+use crate::arch::{Arch, Leaf, Module, Param, ParamKind, Part, Stage};
 
 /// Whose names and shapes a weight file uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,15 +50,22 @@ impl FromStr for Layout {
 }
 
 /// Names of one network's tensors in one layout.
-pub struct Names<'a> {
-    arch: &'a Arch,
+pub struct Names {
     layout: Layout,
+    /// Position of each stage in the flat `network` list, where transitions count and gaps close up.
+    network: Vec<usize>,
 }
 
-impl<'a> Names<'a> {
+impl Names {
     /// The names of `arch` in `layout`.
-    pub fn new(arch: &'a Arch, layout: Layout) -> Self {
-        Self { arch, layout }
+    pub fn new(arch: &Arch, layout: Layout) -> Self {
+        let mut next = 0;
+        let position = |stage: &Stage| {
+            let position = next + usize::from(stage.transition.is_some());
+            next = position + 1;
+            position
+        };
+        Self { layout, network: arch.stages.iter().map(position).collect() }
     }
 
     /// The name of one tensor, or `None` where the layout does not store it (TensorFlow has no batch counters).
@@ -97,12 +104,6 @@ impl<'a> Names<'a> {
         Some(format!("{group}/tf_swift_former_for_image_classification/{module}{leaf}:0"))
     }
 
-    /// Position of a stage in the flat `network` list, where transitions count and gaps close up.
-    fn network_index(&self, stage: usize) -> usize {
-        let transitions = self.arch.stages.iter().take(stage + 1).filter(|stage| stage.transition.is_some()).count();
-        stage + transitions
-    }
-
     fn module(&self, module: Module) -> String {
         let norm_or_conv = |is_norm: bool| if is_norm { "norm" } else { "proj" };
         match (self.layout, module) {
@@ -110,7 +111,7 @@ impl<'a> Names<'a> {
             (_, Module::Head) => "head".into(),
             (Layout::Timm, Module::DistHead) => "head_dist".into(),
             (_, Module::DistHead) => "dist_head".into(),
-            (_, Module::FeatureNorm { stage }) => format!("norm{}", self.network_index(stage)),
+            (_, Module::FeatureNorm { stage }) => format!("norm{}", self.network[stage]),
             (layout, Module::StemConv { index }) => format!("{}{}", stem_prefix(layout), 3 * index),
             (layout, Module::StemNorm { index }) => format!("{}{}", stem_prefix(layout), 3 * index + 1),
             (Layout::Timm, Module::TransitionConv { stage } | Module::TransitionNorm { stage }) => {
@@ -119,7 +120,7 @@ impl<'a> Names<'a> {
             }
             (layout, Module::TransitionConv { stage } | Module::TransitionNorm { stage }) => {
                 let leaf = norm_or_conv(matches!(module, Module::TransitionNorm { .. }));
-                let index = self.network_index(stage) - 1;
+                let index = self.network[stage] - 1;
                 match layout {
                     Layout::TensorFlow => format!("swiftformer/encoder/network_._{index}/{leaf}"),
                     Layout::HuggingFace => format!("swiftformer.encoder.network.{index}.{leaf}"),
@@ -128,7 +129,7 @@ impl<'a> Names<'a> {
             }
             (layout, Module::Block { stage, block, part }) => {
                 let part = part_name(layout, part);
-                let index = self.network_index(stage);
+                let index = self.network[stage];
                 match layout {
                     Layout::Timm => format!("stages.{stage}.blocks.{block}.{part}"),
                     Layout::Original => format!("network.{index}.{block}.{part}"),

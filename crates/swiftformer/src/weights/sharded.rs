@@ -11,6 +11,9 @@ use super::error::WeightsError;
 use super::file::{ReadOptions, WeightFile, read_file};
 use crate::tensor::TensorMap;
 
+/// The largest index, in bytes: a hundred thousand tensors.
+const MAX_INDEX: usize = 16 << 20;
+
 /// An index of shards that does not hold together.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -18,6 +21,14 @@ pub enum ShardedError {
     /// The index is no JSON object with a `weight_map` from tensors to files.
     #[error("the JSON file is no index of shards")]
     Index(#[source] serde_json::Error),
+    /// An index larger than any model needs.
+    #[error("the JSON file has {size} bytes; an index of shards has at most {limit}")]
+    TooLarge {
+        /// Its bytes.
+        size: usize,
+        /// The most bytes.
+        limit: usize,
+    },
     /// A shard that would lie outside the index's folder.
     #[error("shard {shard:?} is not a plain file name")]
     ShardName {
@@ -55,6 +66,9 @@ struct Index {
 /// When the index does not parse, names a shard outside the folder, a shard cannot be read, or a tensor is not where
 /// the index says.
 pub fn read(index: &[u8], folder: &Path, options: &ReadOptions) -> Result<WeightFile, WeightsError> {
+    if index.len() > MAX_INDEX {
+        return Err(ShardedError::TooLarge { size: index.len(), limit: MAX_INDEX }.into());
+    }
     let index: Index = serde_json::from_slice(index).map_err(ShardedError::Index)?;
     let mut shards: HashMap<&str, TensorMap> = HashMap::new();
     let mut tensors = TensorMap::with_capacity(index.weight_map.len());

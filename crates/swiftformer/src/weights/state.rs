@@ -1,9 +1,10 @@
 //! The weights of one network, every tensor at its place.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::{
     arch::{Arch, Leaf, Module, Param, ParamKind},
+    excerpt::excerpt,
     tensor::{RawTensor, TensorMap},
 };
 
@@ -29,7 +30,12 @@ pub struct Misshapen {
     pub found: Vec<usize>,
 }
 
-/// Weights that do not fit the network; lists every name.
+/// Names of each kind that a message lists; the error itself has all of them.
+const LISTED: usize = 200;
+/// Characters of a name that a message shows.
+const SHOWN: usize = 200;
+
+/// Weights that do not fit the network: every name, of which the message shows the first 200 of each kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the weights do not fit the config{}", self.listing())]
 pub struct StateDictError {
@@ -44,19 +50,23 @@ pub struct StateDictError {
 impl StateDictError {
     fn listing(&self) -> String {
         let mut text = String::new();
-        let mut section = |title: &str, lines: Vec<String>| {
-            if !lines.is_empty() {
-                text += &format!("\n  {title} ({}):", lines.len());
-                lines.iter().for_each(|line| text += &format!("\n    {line}"));
+        let mut section = |title: &str, count: usize, lines: &mut dyn Iterator<Item = String>| {
+            if count > 0 {
+                text += &format!("\n  {title} ({count}):");
+                lines.take(LISTED).for_each(|line| text += &format!("\n    {line}"));
+            }
+            if count > LISTED {
+                text += &format!("\n    … and {} more", count - LISTED);
             }
         };
-        section("missing", self.missing.clone());
-        section("unexpected", self.unexpected.clone());
+        let shown = |name: &String| excerpt(name, SHOWN);
+        section("missing", self.missing.len(), &mut self.missing.iter().map(shown));
+        section("unexpected", self.unexpected.len(), &mut self.unexpected.iter().map(shown));
         let shapes = self
             .misshapen
             .iter()
-            .map(|tensor| format!("{}: expected {:?}, found {:?}", tensor.name, tensor.expected, tensor.found));
-        section("of another shape", shapes.collect());
+            .map(|tensor| format!("{}: expected {:?}, found {:?}", shown(&tensor.name), tensor.expected, tensor.found));
+        section("of another shape", self.misshapen.len(), &mut { shapes });
         text
     }
 }
@@ -68,18 +78,21 @@ impl StateDict {
     ///
     /// # Errors
     /// With every name that does not fit.
-    pub fn from_tensors(arch: &Arch, mut file: Recognised) -> Result<Self, StateDictError> {
+    pub fn from_tensors(arch: &Arch, file: Recognised) -> Result<Self, StateDictError> {
         let names = Names::new(arch, file.layout);
         let mut error = StateDictError { missing: Vec::new(), unexpected: Vec::new(), misshapen: Vec::new() };
         let mut tensors = HashMap::new();
+        let mut known = HashSet::new();
         for param in arch.params() {
             let Some(name) = names.name(&param) else { continue };
-            match file.tensors.shift_remove(&name) {
+            match file.tensors.get(&name) {
                 Some(tensor) if tensor.shape() == param.shape => {
-                    tensors.insert((param.module, param.leaf), tensor);
+                    tensors.insert((param.module, param.leaf), tensor.clone());
+                    known.insert(name);
                 }
                 Some(tensor) => {
                     let (expected, found) = (param.shape, tensor.shape().to_vec());
+                    known.insert(name.clone());
                     error.misshapen.push(Misshapen { name, expected, found });
                 }
                 None if param.kind == ParamKind::NumBatchesTracked => {
@@ -88,7 +101,7 @@ impl StateDict {
                 None => error.missing.push(name),
             }
         }
-        error.unexpected = file.tensors.into_keys().collect();
+        error.unexpected = file.tensors.into_keys().filter(|name| !known.contains(name)).collect();
         let fits = error.missing.is_empty() && error.unexpected.is_empty() && error.misshapen.is_empty();
         if fits { Ok(Self { tensors }) } else { Err(error) }
     }

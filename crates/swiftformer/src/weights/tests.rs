@@ -149,3 +149,52 @@ fn an_index_that_does_not_hold_together_is_an_error() {
     let no_file = read_index(folder.path(), r#"{"a":"2.safetensors"}"#).unwrap_err();
     assert!(no_file.to_string().ends_with("2.safetensors"), "the shard is named: {no_file}");
 }
+
+#[test]
+fn safetensors_that_cannot_be_written_are_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("no_such_folder/model.safetensors");
+    let error = safetensors::write_file(&path, &tensors(&["a"])).unwrap_err();
+    assert!(matches!(error, safetensors::SafetensorsError::Write(_)), "{error:?}");
+}
+
+#[test]
+fn an_index_larger_than_any_model_needs_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = read_index(folder.path(), &format!("{{{}}}", " ".repeat(16 << 20))).unwrap_err();
+    let WeightsError::InFile { source, .. } = error else { panic!("{error:?}") };
+    assert!(matches!(*source, WeightsError::Sharded(ShardedError::TooLarge { limit: 0x100_0000, .. })), "{source:?}");
+}
+
+/// Original's names, with tensors that hold nothing: their sides may be as large as they like.
+fn hollow(names: &[(&str, &[usize])]) -> layout::Recognised {
+    let tensor = |shape: &[usize]| RawTensor::new(crate::tensor::DType::F32, shape, bytes::Bytes::new()).unwrap();
+    let tensors = names.iter().map(|&(name, shape)| (name.to_owned(), tensor(shape))).collect();
+    layout::recognise(tensors).unwrap()
+}
+
+#[test]
+fn sides_near_the_largest_number_are_a_refused_config() {
+    let file = hollow(&[
+        ("patch_embed.0.weight", &[0, usize::MAX, 3, 3]),
+        ("network.0.0.attn.w_g", &[usize::MAX, 0]),
+        ("network.0.0.linear.fc1.weight", &[usize::MAX, 0, 1, 1]),
+    ]);
+    let inferred = infer::infer(&file).unwrap();
+    let error = crate::arch::Arch::build(&inferred.config, inferred.tail).unwrap_err();
+    assert!(error.to_string().contains("must be between"), "{error}");
+}
+
+#[test]
+fn a_message_lists_two_hundred_names_of_each_kind() {
+    use crate::{arch::Arch, config::SwiftFormerConfig};
+    let config = SwiftFormerConfig { depths: vec![1000], embed_dims: vec![2], ..SwiftFormerConfig::default() };
+    let arch = Arch::build(&config, crate::arch::TailKind::None).unwrap();
+    let file = hollow(&[("patch_embed.0.weight", &[0]), ("nonsense\x1b[2J", &[0])]);
+    let error = state::StateDict::from_tensors(&arch, file).unwrap_err();
+    assert!(error.missing.len() > 10_000, "{}", error.missing.len());
+    let text = error.to_string();
+    let rest = error.missing.len() - 200;
+    assert!(text.contains(&format!("… and {rest} more")) && text.lines().count() < 220, "{text}");
+    assert!(text.contains("nonsense\\u{1b}[2J"), "control characters are escaped: {text}");
+}

@@ -76,7 +76,7 @@ fn changed_bytes_are_errors_or_images() {
         (state % below as u64) as usize
     };
     // Damaged headers may claim large sides: what they may cost is bounded.
-    let limits = DecodeLimits { max_pixels: 1 << 20, max_memory: 16 << 20 };
+    let limits = DecodeLimits { max_pixels: 1 << 20, max_memory: 16 << 20, ..DecodeLimits::default() };
     for (_, bytes) in small_files() {
         for round in 0..60 {
             let mut damaged = bytes.clone();
@@ -179,4 +179,43 @@ fn limits_are_the_callers() {
     assert!(matches!(error, ImageError::TooMuchMemory { needed: 1_639_680, limit: 1_048_576, .. }), "{error}");
     let exact = DecodeLimits { max_pixels: 640 * 427, ..DecodeLimits::default() };
     assert!(decode(&bytes, Orientation::Apply, &exact).is_ok());
+}
+
+/// A PNG of one pixel with a chunk before its pixels. Checksums are those of the content.
+fn png_with_chunk(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+    let mut bytes = read("images/one_pixel.png");
+    let mut crc = flate2::Crc::new();
+    crc.update(kind);
+    crc.update(body);
+    let length = (body.len() as u32).to_be_bytes();
+    let chunk = [&length[..], kind, body, &crc.sum().to_be_bytes()].concat();
+    // Behind the signature and IHDR.
+    bytes.splice(33..33, chunk);
+    bytes
+}
+
+#[test]
+fn profiles_and_texts_of_a_png_are_not_unpacked() {
+    use std::io::Write;
+    let mut bomb = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    bomb.write_all(&vec![0; 32 << 20]).unwrap();
+    let bomb = bomb.finish().unwrap();
+    let limits = DecodeLimits { max_memory: 1 << 20, ..DecodeLimits::default() };
+    for kind in [b"iCCP", b"zTXt"] {
+        let file = png_with_chunk(kind, &[b"name\0\0", &bomb[..]].concat());
+        let image = decode(&file, Orientation::Apply, &limits).unwrap();
+        assert_eq!((image.width(), image.height()), (1, 1));
+    }
+}
+
+#[test]
+fn a_run_length_encoded_bitmap_without_runs_for_its_pixels_is_truncated() {
+    let mut bmp = b"BM\0\0\0\0\0\0\0\0\x36\x04\0\0\x28\0\0\0".to_vec();
+    bmp.extend(13_000u32.to_le_bytes());
+    bmp.extend(13_000u32.to_le_bytes());
+    bmp.extend([1, 0, 8, 0, 1, 0, 0, 0]);
+    bmp.resize(0x436, 0);
+    bmp.extend([0, 1]);
+    let error = run(&bmp).unwrap_err();
+    assert!(matches!(error, ImageError::Truncated { .. }), "{error}");
 }

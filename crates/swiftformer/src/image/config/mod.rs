@@ -5,6 +5,11 @@ mod timm;
 
 use serde_json::{Map, Value};
 
+use crate::excerpt::excerpt;
+
+/// Characters of a value that a message shows.
+const SHOWN: usize = 60;
+
 /// The longest side that a configuration may ask for.
 pub const MAX_CONFIG_SIDE: u64 = 16384;
 
@@ -13,13 +18,13 @@ pub const MAX_CONFIG_SIDE: u64 = 16384;
 #[non_exhaustive]
 pub enum PreprocessorError {
     /// The configuration is no JSON object.
-    #[error("a preprocessing configuration is a JSON object, found {found}")]
+    #[error("a preprocessing configuration is a JSON object, found {}", excerpt(&found.to_string(), SHOWN))]
     NotAnObject {
         /// What was found.
         found: Value,
     },
     /// A field has a value that breaks its rule.
-    #[error("`{field}` is {value}: {rule}")]
+    #[error("`{field}` is {}: {rule}", excerpt(&value.to_string(), SHOWN))]
     Field {
         /// The field.
         field: &'static str,

@@ -151,6 +151,10 @@ fn sixteen_bits(pixel: [u8; 2], green_of_6: bool) -> [u8; 3] {
 /// Expands run-length encoded indices; what the code skips or leaves out stays 0.
 fn expand_runs(data: &[u8], width: usize, height: usize, of_4_bits: bool) -> Result<Vec<u8>, ImageError> {
     let cut_off = || Bmp.truncated("run-length encoded pixels");
+    // Two bytes give 255 pixels; twice that leaves room for rows that are skipped.
+    if width * height > (data.len() * 255).max(1 << 20) {
+        return Err(cut_off());
+    }
     let mut indices = vec![0; width * height];
     let (mut x, mut y, mut at) = (0usize, 0usize, 0usize);
     let index = |byte: u8, place: usize| match (of_4_bits, place % 2) {

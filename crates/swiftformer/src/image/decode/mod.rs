@@ -8,24 +8,31 @@ mod tiff;
 mod webp;
 
 use std::fmt;
+use std::io::Read;
 use std::path::Path;
 
 use super::exif::{self, Orientation};
 use super::{ImageError, RgbImage};
+use crate::files;
 
-/// What decoding may cost. Both limits are checked against the header, before anything is allocated.
+/// Bytes of a file that [`sniff`] needs at most.
+const HEAD: u64 = 512;
+
+/// What decoding may cost. The limits on pixels and memory are checked against the header, before anything is allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeLimits {
     /// The most pixels an image may have.
     pub max_pixels: u64,
-    /// The most bytes that decoding may need at a time, estimated; also the longest file that [`open`] reads.
+    /// The most bytes that decoding may need at a time, estimated.
     pub max_memory: u64,
+    /// The longest file that [`open`] reads, in bytes.
+    pub max_file: u64,
 }
 
 impl Default for DecodeLimits {
-    /// 178 956 970 pixels, as Pillow (twice its `MAX_IMAGE_PIXELS`), and 2 GiB.
+    /// 178 956 970 pixels, as Pillow (twice its `MAX_IMAGE_PIXELS`), 2 GiB, and files of 160 MiB.
     fn default() -> Self {
-        Self { max_pixels: 2 * 89_478_485, max_memory: 2 << 30 }
+        Self { max_pixels: 2 * 89_478_485, max_memory: 2 << 30, max_file: 160 << 20 }
     }
 }
 
@@ -175,25 +182,27 @@ pub fn decode(bytes: &[u8], orientation: Orientation, limits: &DecodeLimits) -> 
     })
 }
 
-/// Reads and decodes the image file at `path`; see [`decode`](fn@decode).
+/// Reads and decodes the image file at `path`; see [`decode`](fn@decode). A file that does not begin like an image is
+/// refused before the rest of it is read.
 ///
 /// # Errors
-/// Those of [`decode`](fn@decode) with the path in front, and when the file cannot be read or is longer than
-/// `limits.max_memory`.
+/// Those of [`decode`](fn@decode) with the path in front, and when the file cannot be read, is not a regular file, or is
+/// longer than `limits.max_file`.
 pub fn open(path: impl AsRef<Path>, orientation: Orientation, limits: &DecodeLimits) -> Result<RgbImage, ImageError> {
-    use std::io::Read;
     let path = path.as_ref();
-    let read = || {
-        let mut bytes = Vec::new();
-        std::fs::File::open(path)?.take(limits.max_memory.saturating_add(1)).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > limits.max_memory {
-            return Err(std::io::Error::other(format!("longer than the limit of {} bytes", limits.max_memory)));
-        }
-        Ok(bytes)
-    };
-    let bytes = read().map_err(|source| ImageError::Read { path: path.to_owned(), source })?;
-    decode(&bytes, orientation, limits)
-        .map_err(|source| ImageError::File { path: path.to_owned(), source: source.into() })
+    let unreadable = |source| ImageError::Read { path: path.to_owned(), source };
+    let in_file = |source: ImageError| ImageError::File { path: path.to_owned(), source: source.into() };
+    let (mut file, length) = files::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    file.by_ref().take(HEAD).read_to_end(&mut bytes).map_err(unreadable)?;
+    sniff(&bytes).map_err(in_file)?;
+    if length > limits.max_file {
+        return Err(unreadable(files::too_long(limits.max_file)));
+    }
+    // One allocation of the right size: growing step by step would need twice the memory.
+    bytes.reserve_exact(length.saturating_sub(HEAD) as usize);
+    file.take(limits.max_file - HEAD.min(limits.max_file)).read_to_end(&mut bytes).map_err(unreadable)?;
+    decode(&bytes, orientation, limits).map_err(in_file)
 }
 
 /// An image from decoded RGB bytes.

@@ -19,6 +19,8 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage, Im
     };
     let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: limits.memory() });
     decoder.set_ignore_text_chunk(true);
+    // Colours are taken as they are, as Pillow takes them; a profile could unpack to gigabytes.
+    decoder.set_ignore_iccp_chunk(true);
     let mut reader = decoder.read_info().map_err(broken)?;
     let size = reader.output_buffer_size().ok_or_else(|| Png.malformed("size of the decoded image overflows"))?;
     let mut raw = vec![0; size];

@@ -16,6 +16,7 @@ pub(super) struct Allowance {
     file: u64,
     steps: u64,
     metadata: u64,
+    viewed: u64,
     copied: u64,
     inflated: u64,
 }
@@ -28,9 +29,10 @@ fn spend(left: &mut u64, amount: u64, limit: u64, what: &'static str) -> Result<
 impl Allowance {
     pub fn new(file_length: usize) -> Self {
         let file = file_length as u64;
-        let mut allowance = Self { file, steps: 0, metadata: 0, copied: 0, inflated: 0 };
+        let mut allowance = Self { file, steps: 0, metadata: 0, viewed: 0, copied: 0, inflated: 0 };
         allowance.steps = allowance.step_limit();
         allowance.metadata = allowance.metadata_limit();
+        allowance.viewed = allowance.view_limit();
         allowance.copied = allowance.copy_limit();
         allowance.inflated = allowance.inflate_limit();
         allowance
@@ -42,6 +44,10 @@ impl Allowance {
 
     fn metadata_limit(&self) -> u64 {
         self.file.saturating_mul(4).saturating_add(FLOOR)
+    }
+
+    fn view_limit(&self) -> u64 {
+        self.file.saturating_mul(2).saturating_add(FLOOR)
     }
 
     fn copy_limit(&self) -> u64 {
@@ -62,6 +68,12 @@ impl Allowance {
     pub fn metadata(&mut self, amount: usize) -> Result<(), Hdf5Error> {
         let limit = self.metadata_limit();
         spend(&mut self.metadata, amount as u64, limit, "names, paths and attributes in bytes")
+    }
+
+    /// `amount` bytes of values lie in the file as they are. Whoever uses them may copy them.
+    pub fn viewed(&mut self, amount: u64) -> Result<(), Hdf5Error> {
+        let limit = self.view_limit();
+        spend(&mut self.viewed, amount, limit, "values in bytes")
     }
 
     /// `amount` bytes of values are copied or filled in: byte-swapped, unfiltered chunks, unwritten values.

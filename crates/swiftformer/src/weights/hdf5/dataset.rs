@@ -51,7 +51,9 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>, header: &Header<'a>) -> Result<R
         },
         Layout::Contiguous { size, .. } if size < length as u64 => return short(&mut layout_end, length, size),
         Layout::Contiguous { address: Some(address), .. } => {
-            reader.file.slice_ref(reader.cursor(address, "dataset values")?.bytes(length as u64)?)
+            let values = reader.cursor(address, "dataset values")?.bytes(length as u64)?;
+            reader.allowance.viewed(length as u64)?;
+            reader.file.slice_ref(values)
         }
         Layout::Contiguous { address: None, .. } => {
             reader.allowance.copied(length as u64)?;

@@ -217,3 +217,27 @@ fn links_that_leave_the_file_are_unsupported_by_name() {
     put(&mut file, entry + 16, &2u32.to_le_bytes());
     assert!(error(file).starts_with("`group`: unsupported: the soft link `weight`"));
 }
+
+#[test]
+fn datasets_that_share_their_values_end_at_a_limit() {
+    let mut file = Hdf5File::default();
+    let mut add = |name: String, count: usize| {
+        file.tensors.insert(name, RawTensor::from_f32([count], &vec![1.0; count]).unwrap());
+    };
+    add("large".to_owned(), 150_000);
+    (0..5).for_each(|index| add(format!("small_{index}"), 1009));
+    let mut file = written(&file);
+    assert_eq!(read(file.clone().into()).unwrap().tensors.len(), 6);
+    // A contiguous layout is an address and a size. Every small dataset becomes the large one under another name.
+    let large_size = 600_000u64.to_le_bytes();
+    let large_address = get_u64(&file, find(&file, &large_size, 0) - 8).to_le_bytes();
+    for _ in 0..5 {
+        let side = find(&file, &1009u64.to_le_bytes(), 0);
+        put(&mut file, side, &150_000u64.to_le_bytes());
+        let size = find(&file, &4036u64.to_le_bytes(), 0);
+        put(&mut file, size, &large_size);
+        put(&mut file, size - 8, &large_address);
+    }
+    let error = error(file);
+    assert!(error.contains("the file asks for too much: values in bytes"), "{error}");
+}

@@ -234,3 +234,78 @@ fn a_tensor_under_a_key_that_is_no_string_is_an_error() {
     let error = read_one(&pickle, 1).unwrap_err();
     assert!(matches!(error, TorchError::TensorKey { found: "an int" }), "{error:?}");
 }
+
+/// The pickle of one tensor whose call is wrapped: `before` and `after` stand around it.
+fn wrapped(before: &[u8], after: &[u8]) -> Vec<u8> {
+    let mut pickle = one_tensor("ByteStorage", 2, 0, b"K\x02\x85", b"K\x01\x85");
+    let call = pickle.windows(7).position(|window| window == b"ctorch.").unwrap();
+    pickle.splice(call..call, before.iter().copied());
+    let end = pickle.len() - 2;
+    pickle.splice(end..end, after.iter().copied());
+    pickle
+}
+
+#[test]
+fn parameters_give_the_tensor_in_them() {
+    let function = |name: &str| format!("ctorch._utils\n{name}\n(").into_bytes();
+    for (name, rest) in [("_rebuild_parameter", &b"\x89}tR"[..]), ("_rebuild_parameter_with_state", b"\x89}}tR")] {
+        assert_eq!(read_one(&wrapped(&function(name), rest), 2).unwrap().bytes()[..], [0, 1], "{name}");
+    }
+    let error = read_one(b"\x80\x02}U\x01wctorch._utils\n_rebuild_parameter\n(K\x01\x89}tRs.", 2).unwrap_err();
+    assert!(matches!(error, TorchError::Pickle { .. }), "{error:?}");
+}
+
+#[test]
+fn tensors_of_a_subclass_give_the_tensor_in_them() {
+    let mut pickle = one_tensor("ByteStorage", 2, 0, b"K\x02\x85", b"K\x01\x85");
+    let function = b"ctorch._utils\n_rebuild_tensor_v2\n";
+    let start = pickle.windows(function.len()).position(|window| window == function).unwrap();
+    let outer = b"ctorch._tensor\n_rebuild_from_type_v2\n(";
+    // (function, type, arguments, state)
+    pickle.splice(start + function.len()..start + function.len(), *b"ctorch.nn.parameter\nParameter\n");
+    pickle.splice(start..start, *outer);
+    let end = pickle.len() - 3;
+    assert_eq!(&pickle[end..], b"Rs.");
+    pickle.splice(end..end, *b"}t");
+    assert_eq!(read_one(&pickle, 2).unwrap().bytes()[..], [0, 1]);
+}
+
+#[test]
+fn untyped_storages_take_their_type_from_the_call() {
+    let mut pickle = one_tensor("UntypedStorage", 4, 0, b"K\x02\x85", b"K\x01\x85");
+    let at = pickle.windows(2).position(|window| window == b"v2").unwrap();
+    pickle[at + 1] = b'3';
+    let end = pickle.len() - 4;
+    assert_eq!(&pickle[end..], b"tRs.");
+    pickle.splice(end..end, *b"ctorch\nfloat16\n");
+    let tensor = read_one(&pickle, 4).unwrap();
+    assert_eq!((tensor.dtype(), tensor.shape()), (crate::tensor::DType::F16, &[2][..]));
+    let end = pickle.len() - 4;
+    pickle.splice(end..end, *b"}U\x04conj\x88s");
+    assert!(matches!(read_one(&pickle, 4).unwrap_err(), TorchError::Pickle { .. }));
+}
+
+#[test]
+fn a_legacy_storage_may_be_a_view_of_another() {
+    // ("storage", type, key, location, count, (view's key, first element, elements))
+    let mut pickle = one_tensor("ByteStorage", 6, 1, b"K\x02\x85", b"K\x01\x85");
+    let end = pickle.windows(2).position(|window| window == b"tQ").unwrap();
+    pickle.splice(end..end, *b"U\x01vK\x02K\x03\x87");
+    let storage = b"\x06\0\0\0\0\0\0\0abcdef";
+    let whole = legacy(&[MAGIC, VERSION, SYSTEM, &pickle, KEYS, storage]).unwrap();
+    assert_eq!(whole.state_dict(None).unwrap().tensors["w"].bytes()[..], *b"de");
+    // The view has three elements; the tensor's two would end behind it.
+    let offset = pickle.windows(3).position(|window| window == b"QK\x01").unwrap() + 2;
+    pickle[offset] = 2;
+    let outside = legacy(&[MAGIC, VERSION, SYSTEM, &pickle, KEYS, storage]).unwrap().state_dict(None).unwrap_err();
+    assert!(matches!(outside, TorchError::Layout { .. }), "{outside:?}");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_an_error() {
+    let tensors = [("w".to_owned(), crate::tensor::RawTensor::from_i64_scalar(1))].into_iter().collect();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("no_such_folder/model.pth");
+    let error = write_file(&path, &tensors, &WriteOptions::default()).unwrap_err();
+    assert!(matches!(error, TorchError::Write(_)), "{error:?}");
+}
