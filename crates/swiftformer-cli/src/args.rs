@@ -4,8 +4,8 @@ use clap::{ArgAction, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 use crate::commands::{
-    classify::ClassifyArgs, convert::ConvertArgs, embed::EmbedArgs, forward::ForwardArgs, info::InfoArgs,
-    preprocess::PreprocessArgs,
+    bench::BenchArgs, classify::ClassifyArgs, convert::ConvertArgs, embed::EmbedArgs, forward::ForwardArgs,
+    info::InfoArgs, preprocess::PreprocessArgs,
 };
 
 /// SwiftFormer vision models: classify photographs, embed them, convert and inspect models.
@@ -55,6 +55,7 @@ pub enum Command {
     Preprocess(PreprocessArgs),
     Convert(ConvertArgs),
     Info(InfoArgs),
+    Bench(BenchArgs),
 }
 
 /// How images are prepared, for commands that read them.

@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub mod bench;
 pub mod classify;
 pub mod convert;
 pub mod embed;
@@ -12,6 +13,7 @@ use crate::{args::Command, outcome::Outcome};
 /// Runs a command.
 pub fn run(command: Command) -> anyhow::Result<Outcome> {
     match command {
+        Command::Bench(args) => bench::run(&args),
         Command::Classify(args) => classify::run(&args),
         Command::Embed(args) => embed::run(&args),
         Command::Forward(args) => forward::run(&args),

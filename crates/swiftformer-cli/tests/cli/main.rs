@@ -1,6 +1,7 @@
 //! The program, end to end.
 
 mod bad_input;
+mod bench;
 mod classify;
 mod convert;
 mod embed;
