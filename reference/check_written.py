@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Has the files that `swiftformer convert` writes opened by the libraries they are for, and compares their logits.
+"""Has the files that `swiftformer convert` writes opened by the libraries they are for.
 
-The tiny model and SwiftFormer-XS of testdata/ (random weights) are converted to every layout. transformers and TensorFlow must
-then give the stored logits of the `sum` dialect, timm and the original layout (loaded with torch.load(weights_only=True) and
-mapped by timm's own conversion) those of `l2`.
+The tiny model and SwiftFormer-XS of testdata/ (random weights) are converted to every layout.
+transformers and TensorFlow must then give the stored logits of the `sum` dialect; timm and the
+original layout (read with torch.load(weights_only=True), mapped by timm's own conversion) those of
+`l2`.
 
 Setup, from the repository's root:
 
@@ -14,14 +15,15 @@ Setup, from the repository's root:
 and for TensorFlow, whose model only transformers 4 has, a second environment:
 
     python3 -m venv /tmp/peers-tf
-    /tmp/peers-tf/bin/pip install "transformers==4.46.3" "tensorflow-cpu==2.17.*" "tf-keras==2.17.*" \
-        h5py safetensors "numpy<2"
+    /tmp/peers-tf/bin/pip install "transformers==4.46.3" "tensorflow-cpu==2.17.*" \
+        "tf-keras==2.17.*" h5py safetensors "numpy<2"
 
 Then:
 
     /tmp/peers/bin/python reference/check_written.py --tf-python /tmp/peers-tf/bin/python
 """
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -39,7 +41,7 @@ TOLERANCE = 2e-5
 
 
 def unpack_planes(source: Path, target: Path) -> None:
-    """Undoes the packing of testdata/hf_xs: header, then zlib of byte 0 of every float, byte 1, and so on."""
+    """Undoes the packing of testdata/hf_xs: header, then zlib of the floats' bytes 0, 1, 2, 3."""
     data = source.read_bytes()
     size = 8 + int.from_bytes(data[:8], "little")
     planes = np.frombuffer(zlib.decompress(data[size:]), np.uint8).reshape(4, -1)
@@ -47,7 +49,7 @@ def unpack_planes(source: Path, target: Path) -> None:
 
 
 def cases(folder: Path):
-    """Yields name, Hugging Face folder, timm folder, inputs, and logits in both dialects."""
+    """Yields name, Hugging Face folder, inputs, and logits in both dialects."""
     hf = load_file(TESTDATA / "hf_tiny" / "golden.safetensors")
     timm = load_file(TESTDATA / "timm_tiny" / "golden.safetensors")
     for size in ("64x64", "75x107"):
@@ -60,7 +62,10 @@ def cases(folder: Path):
     (xs / "config.json").write_bytes((TESTDATA / "hf_xs" / "config.json").read_bytes())
     unpack_planes(TESTDATA / "hf_xs" / "model.safetensors.planes", xs / "model.safetensors")
     golden = load_file(TESTDATA / "hf_xs" / "golden.safetensors")
-    yield "XS 224x224", xs, golden["pixel_values"], {"sum": golden["hf.logits"], "l2": golden["timm.logits"]}
+    yield "XS 224x224", xs, golden["pixel_values"], {
+        "sum": golden["hf.logits"],
+        "l2": golden["timm.logits"],
+    }
 
 
 def timm_model(architecture: dict):
@@ -113,7 +118,9 @@ def run_tensorflow(python: str, path: Path, pixels, folder: Path):
 def tensorflow_worker(path: str, given: str, answer: str) -> None:
     from transformers import TFSwiftFormerForImageClassification
 
-    model, loading = TFSwiftFormerForImageClassification.from_pretrained(path, output_loading_info=True)
+    model, loading = TFSwiftFormerForImageClassification.from_pretrained(
+        path, output_loading_info=True
+    )
     if any(loading.values()):
         sys.exit(f"{path}: {loading}")
     logits = model(load_file(given)["pixel_values"], training=False).logits.numpy()
@@ -121,8 +128,7 @@ def tensorflow_worker(path: str, given: str, answer: str) -> None:
 
 
 def architecture_of(folder: Path) -> dict:
-    import json
-
+    """What timm needs to build the model of a Hugging Face folder."""
     config = json.loads((folder / "config.json").read_text())
     return {
         "layers": config["depths"],
@@ -134,7 +140,7 @@ def architecture_of(folder: Path) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--binary", default=str(ROOT / "target/release/swiftformer"))
-    parser.add_argument("--tf-python", help="interpreter with TensorFlow; without it that layout is left out")
+    parser.add_argument("--tf-python", help="interpreter with TensorFlow; else that is left out")
     parser.add_argument("--tf-worker", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.tf_worker:
@@ -148,25 +154,32 @@ def main() -> None:
 
             def convert(layout: str, target: str, dialect: str) -> Path:
                 path = folder / f"{number}_{target}"
-                command = [args.binary, "convert", str(source), str(path), "--to", layout, "--dialect", dialect]
-                subprocess.run([*command, "--quiet"], check=True, stdout=subprocess.DEVNULL)
+                command = [args.binary, "convert", str(source), str(path)]
+                command += ["--to", layout, "--dialect", dialect, "--quiet"]
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
                 return path
 
-            runs = {
-                "transformers": ("sum", lambda: run_transformers(convert("hf", "hf", "sum"), pixels)),
-                "timm": ("l2", lambda: run_timm(convert("timm", "timm", "l2"), pixels, architecture)),
-                "original": ("l2", lambda: run_original(convert("original", "original.pth", "l2"), pixels, architecture)),
+            paths = {
+                "transformers": ("sum", convert("hf", "hf", "sum")),
+                "timm": ("l2", convert("timm", "timm", "l2")),
+                "original": ("l2", convert("original", "original.pth", "l2")),
             }
             if args.tf_python:
-                runs["tensorflow"] = (
-                    "sum",
-                    lambda: run_tensorflow(args.tf_python, convert("tf", "tf", "sum"), pixels, folder),
-                )
-            for library, (dialect, run) in runs.items():
-                worst = float(np.abs(run() - expected[dialect]).max())
+                paths["tensorflow"] = ("sum", convert("tf", "tf", "sum"))
+            for library, (dialect, path) in paths.items():
+                if library == "transformers":
+                    logits = run_transformers(path, pixels)
+                elif library == "timm":
+                    logits = run_timm(path, pixels, architecture)
+                elif library == "original":
+                    logits = run_original(path, pixels, architecture)
+                else:
+                    logits = run_tensorflow(args.tf_python, path, pixels, folder)
+                worst = float(np.abs(logits - expected[dialect]).max())
                 verdict = "ok" if worst <= TOLERANCE else "WRONG"
                 failures += verdict != "ok"
-                print(f"{case:<12} {library:<13} {dialect:<4} differs by at most {worst:.1e}  {verdict}", flush=True)
+                line = f"{case:<12} {library:<13} {dialect:<4} differs by at most {worst:.1e}"
+                print(f"{line}  {verdict}", flush=True)
     if not args.tf_python:
         print("tensorflow left out: no --tf-python")
     sys.exit(1 if failures else 0)

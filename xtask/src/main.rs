@@ -11,7 +11,7 @@ mod wasm;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 const USAGE: &str = "\
 Usage: cargo xtask TASK
@@ -84,6 +84,6 @@ fn verify_hub(options: &[&str]) -> Result<Outcome> {
         Some(0) => Ok(Outcome::Passed),
         Some(1) => Ok(Outcome::Failed),
         Some(3) => Ok(Outcome::Unavailable),
-        _ => bail!("verify-hub ended with {status}"),
+        _ => anyhow::bail!("verify-hub ended with {status}"),
     }
 }
