@@ -1,2 +1,28 @@
 //! The `swiftformer` program.
-fn main() {}
+
+mod args;
+mod commands;
+mod console;
+mod csv;
+mod images;
+mod inputs;
+mod interrupt;
+mod model;
+mod ordered;
+mod outcome;
+mod partial;
+mod progress;
+mod rows;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use outcome::Outcome;
+
+fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    console::install(cli.verbosity());
+    let result = interrupt::install().and_then(|()| commands::run(cli.command));
+    Outcome::of(result).into()
+}

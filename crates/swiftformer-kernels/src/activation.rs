@@ -73,39 +73,6 @@ impl Activation {
         Self::Softplus,
         Self::SqrtSoftplus,
     ];
-
-    /// The activation that a model's config names, by the names of Hugging Face's `ACT2FN` and of PyTorch; `None` for
-    /// names that are unknown or have learned parameters (`prelu`, `xielu`).
-    ///
-    /// ```
-    /// use swiftformer_kernels::Activation;
-    /// assert_eq!(Activation::from_name("gelu_new"), Some(Activation::GeluTanh));
-    /// assert_eq!(Activation::from_name("prelu"), None);
-    /// ```
-    pub fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "linear" | "identity" => Self::Identity,
-            "relu" => Self::Relu,
-            "gelu" | "gelu_python" => Self::Gelu,
-            "gelu_new" | "gelu_fast" | "gelu_accurate" | "gelu_pytorch_tanh" | "gelu_python_tanh" => Self::GeluTanh,
-            "quick_gelu" => Self::QuickGelu,
-            "gelu_10" => Self::GeluClipped10,
-            "silu" | "swish" => Self::Silu,
-            "sigmoid" => Self::Sigmoid,
-            "tanh" => Self::Tanh,
-            "relu2" => Self::ReluSquared,
-            "relu6" => Self::Relu6,
-            "leaky_relu" => Self::LeakyRelu,
-            "mish" => Self::Mish,
-            "hardswish" => Self::HardSwish,
-            "hardsigmoid" => Self::HardSigmoid,
-            "laplace" => Self::Laplace,
-            "elu" => Self::Elu,
-            "softplus" => Self::Softplus,
-            "sqrtsoftplus" => Self::SqrtSoftplus,
-            _ => return None,
-        })
-    }
 }
 
 impl Kernels {

@@ -108,14 +108,8 @@ impl Kernels {
             Pooling::L2 => total.sqrt().clamp(1e-12, f64::INFINITY),
             Pooling::Softmax => total,
         };
-        let mut sums = vec![0.0f64; channels];
-        for (block, totals) in blocks() {
-            let factor = factor(totals);
-            for (sum, &value) in sums.iter_mut().zip(block) {
-                *sum += factor * f64::from(value);
-            }
-        }
-        for (global, sum) in global.iter_mut().zip(sums) {
+        for (channel, global) in global.iter_mut().enumerate() {
+            let sum: f64 = blocks().map(|(block, totals)| factor(totals) * f64::from(block[channel])).sum();
             *global = (sum / divisor) as f32;
         }
     }

@@ -27,6 +27,7 @@
 mod config;
 mod crop;
 mod decode;
+mod encode;
 mod error;
 mod exif;
 mod filter;
@@ -38,10 +39,13 @@ mod rgb;
 pub use config::PreprocessorError;
 pub use crop::{CropRule, Window};
 pub use decode::{DecodeLimits, ImageFormat, decode, open, sniff};
+pub use encode::encode_png;
 pub use error::ImageError;
 pub use exif::Orientation;
 pub use filter::Filter;
-pub use processor::{CenterCrop, IMAGENET_MEAN, IMAGENET_STD, MAX_OUTPUT_PIXELS, Normalize, Preprocessor, Resize};
+pub use processor::{
+    CenterCrop, IMAGENET_MEAN, IMAGENET_STD, MAX_OUTPUT_PIXELS, Normalize, Placement, Preprocessor, Resize,
+};
 pub use protocol::{Preset, UnknownPreset};
 pub use resize::{MAX_RESIZED_SIDE, resize, resize_window};
 pub use rgb::{GrayImage, Image, RgbImage};

@@ -132,6 +132,17 @@ pub struct Preprocessor {
     pub other: serde_json::Map<String, serde_json::Value>,
 }
 
+/// Where the output of a [`Preprocessor`] lies in its image; pairs are rows first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Sides of the scaled image.
+    pub resized: [usize; 2],
+    /// Place of the output's first pixel in the scaled image; negative where padding comes first.
+    pub offset: [isize; 2],
+    /// Sides of the output.
+    pub output: [usize; 2],
+}
+
 /// How one image goes through a [`Preprocessor`].
 struct Geometry {
     /// Size of the scaled image.
@@ -200,6 +211,20 @@ impl Preprocessor {
     pub fn output_size(&self, width: usize, height: usize) -> Result<[usize; 2], ImageError> {
         let geometry = self.geometry(width, height)?;
         Ok([geometry.out_height, geometry.out_width])
+    }
+
+    /// Where the result lies in an image of `width` × `height` pixels.
+    ///
+    /// # Errors
+    /// When the result would have more than [`MAX_OUTPUT_PIXELS`].
+    pub fn placement(&self, width: usize, height: usize) -> Result<Placement, ImageError> {
+        let geometry = self.geometry(width, height)?;
+        let offset = |side: &CropSide| side.kept.start as isize - side.before as isize;
+        Ok(Placement {
+            resized: [geometry.height, geometry.width],
+            offset: [offset(&geometry.rows), offset(&geometry.columns)],
+            output: [geometry.out_height, geometry.out_width],
+        })
     }
 
     /// The image after resize and crop, still in bytes: what the model looks at.

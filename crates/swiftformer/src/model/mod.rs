@@ -5,7 +5,8 @@ mod outputs;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use swiftformer_kernels::{IsaKind, Kernels, Pool, nchw_to_nhwc};
+use swiftformer_kernels::nchw_to_nhwc;
+pub use swiftformer_kernels::{IsaKind, Kernels, Pool};
 
 use self::outputs::{Collector, stack};
 pub use self::{
@@ -151,6 +152,16 @@ impl Model {
     /// The instruction set in use.
     pub fn isa(&self) -> IsaKind {
         self.network.isa()
+    }
+
+    /// The packed network, to plan and run it by hand.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The threads that runs are spread over.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     /// Threads in use.

@@ -46,6 +46,11 @@ impl Network {
         &self.arch
     }
 
+    /// The kernels it is packed for.
+    pub fn kernels(&self) -> Kernels {
+        self.packed.kernels
+    }
+
     /// The instruction set it is packed for.
     pub fn isa(&self) -> IsaKind {
         self.packed.kernels.kind()

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
 use std::path::Path;
 
 use ::safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, View};
@@ -105,7 +106,10 @@ pub fn to_bytes(tensors: &TensorMap) -> Result<Vec<u8>, SafetensorsError> {
 pub fn write_file(path: &Path, tensors: &TensorMap) -> Result<(), SafetensorsError> {
     let io_error = |error| SafetensorsError::Write(SafeTensorError::IoError(error));
     replace::write_then_rename(path, io_error, |partial| {
-        ::safetensors::serialize_to_file(views(tensors), Some(format()), partial).map_err(SafetensorsError::Write)
+        // The crate writes through a temporary file that nobody else may read; a model is no secret.
+        let permissions = File::create(partial).and_then(|file| file.metadata()).map_err(io_error)?.permissions();
+        ::safetensors::serialize_to_file(views(tensors), Some(format()), partial).map_err(SafetensorsError::Write)?;
+        std::fs::set_permissions(partial, permissions).map_err(io_error)
     })
 }
 

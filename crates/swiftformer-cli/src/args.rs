@@ -1,0 +1,79 @@
+//! The command line.
+
+use clap::{ArgAction, Parser, Subcommand};
+use tracing::level_filters::LevelFilter;
+
+use crate::commands::{
+    bench::BenchArgs, classify::ClassifyArgs, convert::ConvertArgs, embed::EmbedArgs, forward::ForwardArgs,
+    info::InfoArgs, preprocess::PreprocessArgs,
+};
+
+/// SwiftFormer vision models: classify photographs, embed them, convert and inspect models.
+#[derive(Debug, Parser)]
+#[command(
+    name = "swiftformer",
+    version,
+    propagate_version = true,
+    max_term_width = 110,
+    after_help = "Examples:
+  swiftformer classify photo.jpg --model xs
+  swiftformer classify photos/ 'more/*.png' --model l1 --format json > answers.jsonl
+  swiftformer embed photos/ --model s --output embeddings.npy
+  swiftformer info timm/swiftformer_xs.dist_in1k
+
+Exit codes: 0 all done, 1 some images failed, 2 wrong usage or a model or output that cannot be used, 130 Ctrl-C."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    /// Print no warnings
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Print more about what is going on; twice for details
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    verbose: u8,
+}
+
+impl Cli {
+    /// Which messages are wanted on stderr.
+    pub fn verbosity(&self) -> LevelFilter {
+        match (self.quiet, self.verbose) {
+            (true, _) => LevelFilter::ERROR,
+            (false, 0) => LevelFilter::WARN,
+            (false, 1) => LevelFilter::INFO,
+            (false, _) => LevelFilter::DEBUG,
+        }
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Classify(ClassifyArgs),
+    Embed(EmbedArgs),
+    Forward(ForwardArgs),
+    Preprocess(PreprocessArgs),
+    Convert(ConvertArgs),
+    Info(InfoArgs),
+    Bench(BenchArgs),
+}
+
+/// How images are prepared, for commands that read them.
+#[derive(clap::Args, Debug)]
+pub struct InputArgs {
+    /// Images: files, folders (searched for images), globs, or - for a list of paths on stdin, one a line
+    #[arg(required = true, value_name = "INPUT")]
+    pub inputs: Vec<std::ffi::OsString>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_has_no_contradictions() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,129 @@
+//! `swiftformer bench`: how fast the engine runs a model on this machine.
+
+mod measure;
+mod report;
+
+use std::{str::FromStr, time::Duration};
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use swiftformer::{
+    checkpoint::ModelSource,
+    model::{IsaKind, Kernels},
+};
+
+use self::{measure::Bench, report::Report};
+use crate::{
+    console,
+    model::{ModelDetails, open},
+    outcome::Outcome,
+};
+
+/// Measure how fast a model runs: warm-up, then median, minimum and percent of what arithmetic alone would allow
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  swiftformer bench --model random:l3 --threads 1
+  swiftformer bench --model random:xs --threads 1 --layers
+  swiftformer bench --size 192x640 --batch 8 --format json
+
+The ceiling is the rate of multiply-adds on registers, measured between the runs, so that both see the same clock.")]
+pub struct BenchArgs {
+    /// Hub id, folder, file, demo, random:VARIANT or random:PATH/config.json
+    #[arg(short, long, value_name = "MODEL", default_value = "random:xs")]
+    model: ModelSource,
+    #[command(flatten)]
+    details: ModelDetails,
+    /// Threads to use; 0 means one for each core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// Images in a batch
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    batch: u32,
+    /// Size of the images; the model's own unless given
+    #[arg(long, value_name = "HxW")]
+    size: Option<Size>,
+    /// Type of weights and activations
+    #[arg(long, value_enum, default_value_t)]
+    precision: Precision,
+    /// Instruction set; the best of this machine unless given
+    #[arg(long, value_name = "ISA", value_parser = parse_isa)]
+    isa: Option<IsaKind>,
+    /// Seconds to measure for
+    #[arg(long, value_name = "S", default_value_t = 3.0)]
+    seconds: f64,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Add a table of the plan's steps: best time, MACs, percent of the ceiling (one image at a time)
+    #[arg(long)]
+    layers: bool,
+}
+
+/// `HxW` in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Size([usize; 2]);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let side = |side: &str| side.parse::<usize>().ok();
+        let sides = text.split_once(['x', 'X', '×']).and_then(|(height, width)| Some([side(height)?, side(width)?]));
+        sides.map(Self).ok_or_else(|| "expected HEIGHTxWIDTH in pixels, such as 192x640".into())
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Precision {
+    /// 32-bit floats
+    #[default]
+    F32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object
+    Json,
+}
+
+fn parse_isa(name: &str) -> Result<IsaKind, String> {
+    let found = IsaKind::ALL.iter().copied().find(|isa| isa.name() == name);
+    found.ok_or_else(|| {
+        let here: Vec<_> = Kernels::available().into_iter().map(IsaKind::name).collect();
+        format!("unknown instruction set; this machine has {}", here.join(", "))
+    })
+}
+
+/// Runs the command.
+pub fn run(args: &BenchArgs) -> anyhow::Result<Outcome> {
+    let seconds = Duration::try_from_secs_f64(args.seconds).context("--seconds")?;
+    let mut bench = Bench::new(
+        || open(&args.model, &args.details, None),
+        args.size.map(|size| size.0),
+        args.threads,
+        args.isa,
+        args.batch as usize,
+    )?;
+    let runs = bench.measure(seconds)?;
+    let layers = if args.layers { bench.layers(seconds)? } else { Vec::new() };
+    let report = Report::new(&args.model.to_string(), &bench, &runs, layers);
+    match args.format {
+        Format::Text => console::line(report.to_string().trim_end())?,
+        Format::Json => console::line(&serde_json::to_string_pretty(&report)?)?,
+    }
+    Ok(Outcome::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Size;
+
+    #[test]
+    fn sizes_are_height_by_width() {
+        assert_eq!("192x640".parse(), Ok(Size([192, 640])));
+        assert!("224".parse::<Size>().is_err() && "x5".parse::<Size>().is_err());
+    }
+}

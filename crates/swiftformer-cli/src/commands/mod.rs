@@ -1,0 +1,24 @@
+//! One file a command.
+
+pub mod bench;
+pub mod classify;
+pub mod convert;
+pub mod embed;
+pub mod forward;
+pub mod info;
+pub mod preprocess;
+
+use crate::{args::Command, outcome::Outcome};
+
+/// Runs a command.
+pub fn run(command: Command) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Bench(args) => bench::run(&args),
+        Command::Classify(args) => classify::run(&args),
+        Command::Embed(args) => embed::run(&args),
+        Command::Forward(args) => forward::run(&args),
+        Command::Preprocess(args) => preprocess::run(&args),
+        Command::Convert(args) => convert::run(&args),
+        Command::Info(args) => info::run(&args),
+    }
+}

@@ -1,0 +1,35 @@
+//! `swiftformer bench`.
+
+use crate::support::swiftformer;
+
+#[test]
+fn json_has_every_figure_and_the_layers_their_macs() {
+    let arguments = ["bench", "--model", "demo", "--seconds", "0", "--threads", "1", "--size", "64x96", "--layers"];
+    let report = swiftformer(&[&arguments[..], &["--format", "json"]].concat()).exits(0).json();
+    for key in ["median_ms", "min_ms", "p95_ms", "images_per_second", "peak_fraction", "ceiling_gflops", "load_ms"] {
+        assert!(report[key].as_f64().is_some_and(|figure| figure > 0.0), "{key}: {}", report[key]);
+    }
+    assert_eq!((&report["threads"], &report["batch"]), (&1.into(), &1.into()));
+    assert_eq!((&report["precision"], &report["size"]), (&"f32".into(), &serde_json::json!([64, 96])));
+    let layers = report["layers"].as_array().unwrap();
+    let sum: u64 = layers.iter().map(|layer| layer["macs"].as_u64().unwrap()).sum();
+    // The engine merges both heads and does not compute `q · w_g` where the dialect ignores it.
+    let macs = report["macs"].as_u64().unwrap();
+    assert!(sum < macs && sum * 100 > macs * 99, "{sum} of {macs}");
+}
+
+#[test]
+fn every_instruction_set_of_the_machine_can_be_chosen() {
+    let base = ["bench", "--model", "demo", "--seconds", "0", "--size", "32x32", "--format", "json", "--isa"];
+    assert_eq!(swiftformer(&[&base[..], &["scalar"]].concat()).exits(0).json()["isa"], "scalar");
+    let run = swiftformer(&[&base[..], &["mmx"]].concat()).exits(2);
+    assert!(run.stderr.contains("this machine has") && run.stderr.contains("scalar"), "{}", run.stderr);
+}
+
+#[test]
+fn a_size_that_the_network_cannot_take_is_an_error() {
+    let run = swiftformer(&["bench", "--model", "demo", "--size", "31x64"]).exits(2);
+    assert!(run.stderr.contains("31×64"), "{}", run.stderr);
+    let run = swiftformer(&["bench", "--size", "big"]).exits(2);
+    assert!(run.stderr.contains("HEIGHTxWIDTH"), "{}", run.stderr);
+}

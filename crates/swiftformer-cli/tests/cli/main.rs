@@ -1,0 +1,13 @@
+//! The program, end to end.
+
+mod bad_input;
+mod bench;
+mod classify;
+mod convert;
+mod embed;
+mod forward;
+mod heatmap;
+mod info;
+mod inputs;
+mod preprocess;
+mod support;
