@@ -12,7 +12,8 @@ use swiftformer::{
     arch::{Leaf, Module, TailKind},
     checkpoint::{Checkpoint, CheckpointError, DialectSource, ModelSource, OpenOptions, SaveOptions},
     config::{Dialect, Reading, Variant},
-    image::Preset,
+    image::{Preset, RgbImage},
+    model::{Model, ModelOptions},
     tensor::{DType, RawTensor},
     weights::{names::Layout, read_file, state::StateDict},
 };
@@ -283,4 +284,26 @@ fn fresh_weights_follow_their_config_file() {
     assert_eq!(checkpoint.known_dialect().unwrap(), Dialect::L2);
     let same = Checkpoint::open(&source, &OpenOptions { seed: 5, ..OpenOptions::default() }).unwrap();
     assert_eq!(checkpoint.state(), same.state());
+}
+
+#[test]
+fn a_file_of_the_original_layout_keeps_its_preprocessing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.pth");
+    let mut checkpoint = golden("hf_tiny");
+    checkpoint.set_preprocessor(Preset::Original09.preprocessor(96, 96));
+    checkpoint.save(&path, Layout::Original, SaveOptions::default()).unwrap();
+    let again = Checkpoint::open(&ModelSource::Path(path), &OpenOptions::default()).unwrap();
+    assert_eq!(again.preprocessor().resize, checkpoint.preprocessor().resize);
+    let sides = |checkpoint: &Checkpoint| checkpoint.preprocessor().crop.map(|crop| (crop.height, crop.width));
+    assert_eq!(sides(&again), Some((96, 96)));
+}
+
+#[test]
+fn a_picture_for_a_model_of_four_channels_is_refused() {
+    let mut checkpoint = golden("hf_tiny");
+    checkpoint.adapt_input_channels(4).unwrap();
+    let model = Model::new(&checkpoint, &ModelOptions::default()).unwrap();
+    let error = model.classify(&RgbImage::filled(40, 40, [1, 2, 3])).unwrap_err();
+    assert!(error.to_string().contains("a model of 4 input channels"), "{error}");
 }

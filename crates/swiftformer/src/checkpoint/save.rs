@@ -40,7 +40,7 @@ impl Checkpoint {
     /// |---|---|
     /// | Hugging Face | folder: `config.json`, `model.safetensors`, `preprocessor_config.json` |
     /// | timm | folder: `config.json` with `pretrained_cfg`, `model.safetensors` |
-    /// | original | file (`.pth`, `.pt`, `.bin`, `.tar`), or folder with `model.pth`: the state dict under `model`, both configs as texts under `config` and `preprocessor_config` |
+    /// | original | file (`.pth`, `.pt`, `.bin`, `.tar`), or folder with `model.pth`: the state dict under `model`, both configs as texts under `config` and (where transformers can express it) `preprocessor_config` |
     /// | TensorFlow | folder: `config.json`, `tf_model.h5`, `preprocessor_config.json` |
     ///
     /// Everything is written beside the target first and moved there once it is whole.
@@ -103,8 +103,12 @@ impl Checkpoint {
         let mut config = self.config().with_reading(crate::config::Reading::Original)?;
         config.dialect = Some(self.config().effective_dialect());
         let tensors = self.state.to_tensors(&self.arch_in(Layout::Original)?, Layout::Original);
-        let options =
-            torch::WriteOptions { key: Some("model".into()), entries: vec![("config".into(), config.to_hf_json()?)] };
+        let mut entries = vec![(CONFIG_ENTRY.to_owned(), config.to_hf_json()?)];
+        match self.preprocessor.to_preprocessor_config() {
+            Ok(preprocessor) => entries.push((PREPROCESSOR_ENTRY.to_owned(), pretty(&preprocessor)?)),
+            Err(error) => tracing::warn!("{} is written without its preprocessing: {error}", path.display()),
+        }
+        let options = torch::WriteOptions { key: Some("model".into()), entries };
         torch::write_file(path, &tensors, &options).map_err(|error| failed(path, io::Error::other(error)))
     }
 

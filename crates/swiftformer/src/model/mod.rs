@@ -215,8 +215,12 @@ impl Model {
     /// # Errors
     /// When the picture cannot be prepared, or the model has no classifier.
     pub fn classify(&self, picture: &RgbImage) -> Result<Vec<f32>, ModelError> {
+        let channels = self.arch().config.num_channels;
+        if channels != self.preprocessor.channels {
+            return Err(ImageError::Channels { found: channels }.into());
+        }
         let [height, width] = self.preprocessor.output_size(picture.width(), picture.height())?;
-        let mut input = vec![0.0; height * width * self.arch().config.num_channels];
+        let mut input = vec![0.0; height * width * channels];
         self.preprocessor.apply_into_nhwc(picture, &mut input)?;
         let vectors = self.run_nhwc(&[&input], [height, width], false)?.pop();
         vectors.and_then(|vectors| vectors.logits).ok_or_else(|| ModelError::NoClassifier(self.name.clone()))
