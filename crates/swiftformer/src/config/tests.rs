@@ -115,3 +115,10 @@ fn values_in_messages_are_short_and_harmless_to_a_terminal() {
         assert!(message.chars().count() < 600 && !message.contains('\x1b'), "{message}");
     }
 }
+
+#[test]
+fn more_stages_than_the_limit_are_refused_with_their_number() {
+    let text = format!(r#"{{"depths": [{}1]}}"#, "1,".repeat(5000));
+    let message = SwiftFormerConfig::from_json(&text).unwrap_err().to_string();
+    assert!(message.contains("1 to 4096 stages, not 5001"), "{message}");
+}

@@ -17,7 +17,8 @@ impl SwiftFormerConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let stages = self.depths.len();
         if stages == 0 || stages > MAX_BLOCKS {
-            return Err(ConfigError::rule("depths", format!("{:?}", self.depths), "a model has at least one stage"));
+            let rule = format!("a model has 1 to {MAX_BLOCKS} stages, not {stages}");
+            return Err(ConfigError::rule("depths", format!("{:?}", self.depths), rule));
         }
         for (index, &depth) in self.depths.iter().enumerate() {
             between(&format!("depths[{index}]"), depth, 1, MAX_BLOCKS)?;
