@@ -1,6 +1,6 @@
 //! The engine: a network compiled once for one image size, run many times.
 //!
-//! Folding and packing do not depend on the size ([`packed`]); a [`Plan`] adds the maps' sizes, how each layer is cut into
+//! Folding and packing do not depend on the size (`packed`); a [`Plan`] adds the maps' sizes, how each layer is cut into
 //! tasks, and what a [`Workspace`] must hold. A plan is read-only while it runs: threads share it, each image in flight
 //! has a workspace.
 

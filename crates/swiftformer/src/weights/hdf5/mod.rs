@@ -1,7 +1,7 @@
 //! HDF5 files as Keras writes and reads them: `tf_model.h5`.
 //!
 //! A reader and a writer of the small part of HDF5 that weight files use, after the "HDF5 File Format Specification
-//! Version 3.0" of the HDF Group. [`read`] and [`write`] deal with groups, datasets and string attributes; [`keras`]
+//! Version 3.0" of the HDF Group. [`read`] and [`write()`] deal with groups, datasets and string attributes; [`keras`]
 //! puts them into Keras' order of layers and weights.
 //!
 //! Read: superblocks 0 to 3, object headers 1 and 2, groups with symbol tables or compact links, numbers of either
