@@ -33,6 +33,14 @@ pub fn line(text: &str) -> anyhow::Result<()> {
     })
 }
 
+/// A text out of a file, fit for a terminal: control characters are escaped, so that a label cannot move the cursor.
+pub fn visible(text: &str) -> String {
+    let escaped = |character: char| {
+        if character.is_control() { character.escape_default().to_string() } else { character.to_string() }
+    };
+    text.chars().map(escaped).collect()
+}
+
 /// Prints a value as one line of JSON.
 ///
 /// # Errors

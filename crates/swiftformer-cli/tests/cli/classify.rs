@@ -127,3 +127,16 @@ fn ctrl_c_ends_with_130_and_whole_lines() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(rest.len() < 200 * 30 - 1 && rest.iter().all(|line| line.ends_with('}')), "{} lines", rest.len());
 }
+
+#[test]
+fn a_label_cannot_steer_the_terminal() {
+    let folder = Folder::new();
+    for file in ["model.safetensors", "preprocessor_config.json"] {
+        std::fs::copy(crate::support::testdata(&format!("hf_tiny/{file}")), folder.path(file)).unwrap();
+    }
+    let config = std::fs::read_to_string(crate::support::testdata("hf_tiny/config.json")).unwrap();
+    std::fs::write(folder.path("config.json"), config.replace("\"LABEL_", "\"\\u001b[2J")).unwrap();
+    let model = folder.path("");
+    let run = swiftformer(&["classify", "images/china.jpg", "--model", &model]).exits(0);
+    assert!(!run.stdout.contains('\u{1b}') && run.stdout.contains("\\u{1b}[2J"), "{}", run.stdout);
+}

@@ -46,10 +46,11 @@ impl Printer {
         let ranked = predictions.iter().enumerate().map(|(rank, prediction)| (rank + 1, prediction));
         match self.format {
             Format::Text => {
-                console::line(image)?;
+                console::line(&console::visible(image))?;
                 let width = predictions.len().to_string().len().max(3);
                 for (rank, Prediction { label, score, .. }) in ranked {
                     let score = if self.percent { format!("{:6.2}%", score * 100.0) } else { format!("{score:12.6}") };
+                    let label = console::visible(label);
                     console::line(&format!("{rank:width$}  {score}  {label}"))?;
                 }
                 Ok(())
