@@ -171,7 +171,7 @@ def compare(variant: str, options) -> list:
         return rows
 
 
-def versions(names) -> str:
+def versions() -> str:
     from importlib.metadata import PackageNotFoundError, version
     found = []
     for package in ("torch", "onnxruntime", "openvino"):
@@ -200,7 +200,7 @@ def main() -> None:
     if "ours" not in options.engines:
         options.engines.insert(0, "ours")
     lines = [f"{platform.machine()}, {options.threads} thread(s), {options.size}×{options.size}, batch 1, "
-             f"{options.rounds} rounds; {versions(options.engines)}.", "",
+             f"{options.rounds} rounds; {versions()}.", "",
              "| model | engine | ms | its time over ours | largest difference of logits |", "|---|---|---|---|---|"]
     for variant in options.variants.split(","):
         for name, milliseconds, ratio, difference in compare(variant, options):

@@ -58,7 +58,7 @@ pub enum Command {
     Bench(BenchArgs),
 }
 
-/// How images are prepared, for commands that read them.
+/// Which images to read, for commands that read them.
 #[derive(clap::Args, Debug)]
 pub struct InputArgs {
     /// Images: files, folders (searched for images), globs, or - for a list of paths on stdin, one a line
