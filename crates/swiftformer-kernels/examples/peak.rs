@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use swiftformer_kernels::{
     Activation, AlignedBuffer, Conv2d, Conv2dShape, Depthwise3x3, Epilogue, ImageShape, IsaKind, Kernels, Mlp,
-    PackedMatrix, Rows, RowsMut,
+    MlpInput, PackedMatrix, Rows, RowsMut,
 };
 
 const REPEATS: usize = 15;
@@ -68,18 +68,19 @@ fn main() {
             let input = filled(tokens * dim);
             let mut wide = filled(tokens * hidden);
             let mut output = filled(tokens * dim);
+            let mut scratch = AlignedBuffer::zeros(first.pointwise_scratch_len(tokens));
             let layer = format!("{model} stage {} ({tokens} × {dim})", stage + 1);
 
             report(kernels, &format!("{layer}: pointwise to {hidden}"), tokens * dim * hidden, || {
                 let target = RowsMut::new(&mut wide, tokens, hidden);
-                kernels.pointwise(&first, Rows::new(&input, tokens, dim), target, Epilogue::default());
+                kernels.pointwise(&first, Rows::new(&input, tokens, dim), target, Epilogue::default(), &mut scratch);
             });
             for activation in [Activation::Identity, Activation::Gelu] {
                 let mlp = Mlp { first: &first, activation, second: &second };
                 let mut scratch = AlignedBuffer::zeros(mlp.scratch_len(tokens));
                 report(kernels, &format!("{layer}: MLP, {activation:?}"), 2 * tokens * dim * hidden, || {
                     let target = RowsMut::new(&mut output, tokens, dim);
-                    kernels.mlp(mlp, Rows::new(&input, tokens, dim), target, false, &mut scratch);
+                    kernels.mlp(mlp, MlpInput::Rows(Rows::new(&input, tokens, dim)), target, false, &mut scratch);
                 });
             }
             let depthwise = Depthwise3x3::pack(&filled(dim * 9), None, dim);
@@ -99,7 +100,7 @@ fn main() {
         let input = filled(image.len());
         let result = shape.output(outputs);
         let mut output = filled(result.len());
-        let mut scratch = AlignedBuffer::zeros(shape.scratch_len());
+        let mut scratch = AlignedBuffer::zeros(shape.scratch_len(&matrix));
         let what = format!("conv 3×3 s2, {channels} → {outputs} at {side}²");
         report(kernels, &what, result.len() * 9 * channels, || {
             kernels.conv2d(conv, &input, 0..result.height, &mut output, &mut scratch);

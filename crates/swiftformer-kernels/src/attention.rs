@@ -57,9 +57,15 @@ impl AttentionQueryKey<'_> {
     }
 }
 
+/// Floats of scratch that phases 1 and 3 need with `matrix`.
+pub fn attention_scratch_len(matrix: &PackedMatrix) -> usize {
+    matrix.pointwise_scratch_len(BLOCK_ROWS)
+}
+
 impl Kernels {
     /// Phase 1. `keys_queries` receives `[tokens, 2·C]` (a token's key, then its query), `partials` the sums of each
-    /// block of [`AttentionQueryKey::BLOCK`] tokens ([`AttentionQueryKey::partials_len`] floats).
+    /// block of [`AttentionQueryKey::BLOCK`] tokens ([`AttentionQueryKey::partials_len`] floats). `scratch` may hold
+    /// anything ([`attention_scratch_len`]).
     ///
     /// # Panics
     /// When a shape or length does not fit.
@@ -69,6 +75,7 @@ impl Kernels {
         input: Rows<'_>,
         keys_queries: &mut [f32],
         partials: &mut [f32],
+        scratch: &mut [f32],
     ) {
         let channels = attention.channels();
         assert_eq!(attention.matrix.inputs(), channels, "inputs of the key and query matrix");
@@ -83,7 +90,7 @@ impl Kernels {
             let count = keys_queries.len() / (2 * channels);
             let input = input.part(index * BLOCK_ROWS, count);
             let output = RowsMut::new(keys_queries, count, 2 * channels);
-            self.pointwise(attention.matrix, input, output, Epilogue::default());
+            self.pointwise(attention.matrix, input, output, Epilogue::default(), scratch);
             self.dispatch(QueryBlock { attention, keys_queries, partial });
         }
     }
@@ -116,7 +123,7 @@ impl Kernels {
 
     /// Phase 3: `output[t] = matrix · [global ⊙ key[t] | query[t]] + bias [+ output[t]]`, with `matrix` `[C', 2·C]` the
     /// product of the projection of keys and the final layer, beside the final layer itself. The keys in
-    /// `keys_queries`, `[tokens, 2·C]`, are overwritten.
+    /// `keys_queries`, `[tokens, 2·C]`, are overwritten; `scratch` may hold anything ([`attention_scratch_len`]).
     ///
     /// # Panics
     /// When a shape or length does not fit.
@@ -127,6 +134,7 @@ impl Kernels {
         keys_queries: &mut [f32],
         mut output: RowsMut<'_>,
         accumulate: bool,
+        scratch: &mut [f32],
     ) {
         let channels = global.len();
         assert_eq!(matrix.inputs(), 2 * channels, "inputs of the update matrix");
@@ -139,7 +147,7 @@ impl Kernels {
             self.dispatch(ScaleKeys { global, keys_queries: &mut *keys_queries });
             let input = Rows::new(keys_queries, count, 2 * channels);
             let epilogue = Epilogue { activation: Activation::Identity, accumulate };
-            self.pointwise(matrix, input, output.part(index * BLOCK_ROWS, count), epilogue);
+            self.pointwise(matrix, input, output.part(index * BLOCK_ROWS, count), epilogue, scratch);
         }
     }
 }

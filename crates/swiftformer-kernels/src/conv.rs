@@ -51,11 +51,16 @@ impl Conv2dShape {
         (rows - 1) * self.stride[0] + self.kernel[0]
     }
 
-    /// Floats of scratch that [`Kernels::conv2d`] needs: the padded input rows of one block of output rows, or none
-    /// without padding.
-    pub fn scratch_len(&self) -> usize {
+    /// Floats of the padded input rows of one block of output rows: none without padding.
+    fn padded_len(&self) -> usize {
         let rows = self.block().min(self.outputs(0, self.input.height));
         if self.padding == [0, 0] || rows == 0 { 0 } else { self.input_rows(rows) * self.padded_row() }
+    }
+
+    /// Floats of scratch that [`Kernels::conv2d`] needs with `matrix`.
+    pub fn scratch_len(&self, matrix: &PackedMatrix) -> usize {
+        let rows = self.block().min(self.outputs(0, self.input.height));
+        self.padded_len().next_multiple_of(16) + matrix.scratch_len(rows * self.outputs(1, self.input.width))
     }
 }
 
@@ -92,20 +97,21 @@ impl Kernels {
         assert!(rows.start <= rows.end && rows.end <= result.height, "rows {rows:?} of {result:?}");
         let output_row = result.width * result.channels;
         assert_eq!(output.len(), rows.len() * output_row, "output rows {rows:?} of {result:?}");
-        let needed = shape.scratch_len();
+        let needed = shape.scratch_len(matrix);
         assert!(scratch.len() >= needed, "scratch of {shape:?}: {needed} floats needed, {} given", scratch.len());
         if output.is_empty() {
             return;
         }
 
         let padded_row = shape.padded_row();
+        let (padded, scratch) = scratch.split_at_mut(shape.padded_len().next_multiple_of(16));
         let mut start = rows.start;
         for output in output.chunks_mut(shape.block() * output_row) {
             let count = output.len() / output_row;
             let data = if shape.padding == [0, 0] {
                 &input[start * shape.stride[0] * padded_row..]
             } else {
-                let padded = &mut scratch[..shape.input_rows(count) * padded_row];
+                let padded = &mut padded[..shape.input_rows(count) * padded_row];
                 copy_padded(shape, input, start * shape.stride[0], padded);
                 padded
             };
@@ -121,8 +127,9 @@ impl Kernels {
                     segment_stride: padded_row,
                     segment_len: shape.kernel[1] * image.channels,
                 },
-                output: OutputView { data: output, group_stride: output_row, row_stride: result.channels },
+                output: OutputView { data: output, row_stride: result.channels },
                 epilogue,
+                scratch: &mut *scratch,
             });
             start += count;
         }

@@ -1,6 +1,7 @@
 //! The choice of an instruction set, and the one place where generic kernels become functions for it.
 
 use crate::isa::Isa;
+use crate::precision::Precision;
 
 /// A kernel body, written once for all instruction sets. `run` must be `#[inline(always)]`, and so must every generic
 /// function below it, for only then is it compiled with the instructions enabled.
@@ -94,6 +95,9 @@ macro_rules! isa_list {
 }
 
 isa_list! {
+    /// AVX-512 with BF16, and matrix products on AMX tiles.
+    Amx = "amx", crate::isa::amx::Amx, if target_arch = "x86_64",
+        enable "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,avx2,fma";
     /// AVX-512 F, VL, BW and DQ.
     Avx512 = "avx512", crate::isa::avx512::Avx512, if target_arch = "x86_64",
         enable "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma";
@@ -114,7 +118,8 @@ impl std::fmt::Display for IsaKind {
     }
 }
 
-/// The kernels of one instruction set: proof that this CPU runs it, cheap to copy.
+/// The kernels of one instruction set and one [`Precision`] (`f32` unless changed): proof that this CPU runs them, cheap
+/// to copy.
 ///
 /// ```
 /// use swiftformer_kernels::{IsaKind, Kernels};
@@ -124,7 +129,7 @@ impl std::fmt::Display for IsaKind {
 /// assert!(Kernels::with(IsaKind::Scalar).is_some());
 /// ```
 #[derive(Clone, Copy)]
-pub struct Kernels(Token);
+pub struct Kernels(Token, Precision);
 
 impl Kernels {
     /// The best instruction set of this CPU.
@@ -135,7 +140,17 @@ impl Kernels {
 
     /// A given instruction set, or `None` where this CPU or this build lacks it.
     pub fn with(kind: IsaKind) -> Option<Self> {
-        Token::detect(kind).map(Self)
+        Token::detect(kind).map(|token| Self(token, Precision::F32))
+    }
+
+    /// The same instruction set; matrices are packed in `precision`.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self(self.0, precision)
+    }
+
+    /// The precision that matrices are packed in.
+    pub fn precision(self) -> Precision {
+        self.1
     }
 
     /// All instruction sets of this CPU, best first.
@@ -166,6 +181,6 @@ impl Kernels {
 
 impl std::fmt::Debug for Kernels {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_tuple("Kernels").field(&self.kind()).finish()
+        formatter.debug_tuple("Kernels").field(&self.kind()).field(&self.precision()).finish()
     }
 }

@@ -20,12 +20,14 @@
 //!     Rows::new(&[3.0, 4.0], 1, 2),
 //!     RowsMut::new(&mut output, 1, 3),
 //!     Epilogue { activation: Activation::Relu, ..Epilogue::default() },
+//!     &mut vec![0.0; weight.pointwise_scratch_len(1)],
 //! );
 //! assert_eq!(output, [3.0, 4.5, 0.0]);
 //! ```
 
 mod activation;
 mod attention;
+mod bf16;
 mod buffer;
 mod ceiling;
 mod conv;
@@ -38,20 +40,22 @@ mod math;
 mod mlp;
 mod pointwise;
 mod pool;
+mod precision;
 pub mod reference;
 mod rows;
 mod tokens;
 mod unroll;
 
 pub use activation::Activation;
-pub use attention::{AttentionQueryKey, Pooling};
-pub use buffer::AlignedBuffer;
+pub use attention::{AttentionQueryKey, Pooling, attention_scratch_len};
+pub use buffer::{AlignedBuffer, Plain};
 pub use conv::{Conv2d, Conv2dShape};
 pub use depthwise::{Depthwise3x3, ImageShape};
 pub use gemm::PackedMatrix;
 pub use kernels::{IsaKind, Kernels};
 pub use layout::{nchw_to_nhwc, nhwc_to_nchw};
-pub use mlp::Mlp;
+pub use mlp::{Mlp, MlpInput};
 pub use pointwise::Epilogue;
 pub use pool::{Parts, Pool};
+pub use precision::Precision;
 pub use rows::{Rows, RowsMut};

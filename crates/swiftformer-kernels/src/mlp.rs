@@ -1,8 +1,11 @@
 //! Two pointwise layers with an activation between them, without storing the hidden layer as a whole.
 
 use crate::activation::Activation;
-use crate::gemm::{BLOCK_ROWS, PackedMatrix, row_blocks};
-use crate::kernels::Kernels;
+#[cfg(target_arch = "x86_64")]
+use crate::gemm::amx;
+use crate::gemm::{InputView, Layout, PackedMatrix, row_blocks};
+use crate::isa::Isa;
+use crate::kernels::{Kernel, Kernels};
 use crate::pointwise::Epilogue;
 use crate::rows::{Rows, RowsMut};
 
@@ -17,10 +20,24 @@ pub struct Mlp<'a> {
     pub second: &'a PackedMatrix,
 }
 
+/// What an MLP reads.
+#[derive(Clone, Copy, Debug)]
+pub enum MlpInput<'a> {
+    /// These rows.
+    Rows(Rows<'a>),
+    /// The rows that it writes, as they were before.
+    Output,
+}
+
 impl Mlp<'_> {
     /// Floats of scratch that [`Kernels::mlp`] needs for `rows` rows: the hidden layer of one block.
     pub fn scratch_len(&self, rows: usize) -> usize {
-        rows.min(BLOCK_ROWS) * self.first.outputs()
+        let rows = rows.min(self.first.block_rows()[0]);
+        match (self.first.layout(), self.second.layout()) {
+            #[cfg(target_arch = "x86_64")]
+            (Layout::Tiles(first), Layout::Tiles(second)) => amx::mlp_scratch_len(first, second, rows),
+            _ => rows * self.first.outputs(),
+        }
     }
 }
 
@@ -29,20 +46,101 @@ impl Kernels {
     /// `scratch` may hold anything.
     ///
     /// # Panics
-    /// When shapes, views or `scratch` do not fit (see [`Mlp::scratch_len`]).
-    pub fn mlp(self, mlp: Mlp<'_>, input: Rows<'_>, mut output: RowsMut<'_>, accumulate: bool, scratch: &mut [f32]) {
+    /// When shapes, views, instruction sets or `scratch` do not fit (see [`Mlp::scratch_len`]).
+    pub fn mlp(
+        self,
+        mlp: Mlp<'_>,
+        input: MlpInput<'_>,
+        mut output: RowsMut<'_>,
+        accumulate: bool,
+        scratch: &mut [f32],
+    ) {
         assert_eq!(mlp.first.outputs(), mlp.second.inputs(), "hidden channels");
-        assert_eq!(input.rows, output.rows, "rows of input and output");
-        input.check(mlp.first.inputs(), "input of an MLP");
+        let source = match input {
+            MlpInput::Rows(rows) => rows,
+            MlpInput::Output => output.as_rows(),
+        };
+        assert_eq!(source.rows, output.rows, "rows of input and output");
+        source.check(mlp.first.inputs(), "input of an MLP");
         output.check(mlp.second.outputs(), "output of an MLP");
-        let hidden = mlp.first.outputs();
-        let needed = mlp.scratch_len(input.rows);
+        for matrix in [mlp.first, mlp.second] {
+            assert_eq!(matrix.kind(), self.kind(), "weights packed for another instruction set");
+        }
+        let needed = mlp.scratch_len(output.rows);
         assert!(scratch.len() >= needed, "scratch of an MLP: {needed} floats needed, {} given", scratch.len());
-        for (start, count) in row_blocks(input.rows) {
-            let first = Epilogue { activation: mlp.activation, accumulate: false };
-            self.pointwise(mlp.first, input.part(start, count), RowsMut::new(scratch, count, hidden), first);
-            let second = Epilogue { activation: Activation::Identity, accumulate };
-            self.pointwise(mlp.second, Rows::new(scratch, count, hidden), output.part(start, count), second);
+        for (start, count) in row_blocks(output.rows, mlp.first.block_rows()) {
+            let input = match input {
+                MlpInput::Rows(rows) => MlpInput::Rows(rows.part(start, count)),
+                MlpInput::Output => MlpInput::Output,
+            };
+            self.mlp_block(mlp, input, output.part(start, count), accumulate, scratch);
+        }
+    }
+
+    fn mlp_block(
+        self,
+        mlp: Mlp<'_>,
+        input: MlpInput<'_>,
+        mut output: RowsMut<'_>,
+        accumulate: bool,
+        scratch: &mut [f32],
+    ) {
+        #[cfg(target_arch = "x86_64")]
+        if let (Layout::Tiles(_), Layout::Tiles(_)) = (mlp.first.layout(), mlp.second.layout()) {
+            self.dispatch(TileMlp { mlp, input, output, accumulate, scratch });
+            return;
+        }
+        let (rows, hidden) = (output.rows, mlp.first.outputs());
+        let source = match input {
+            MlpInput::Rows(rows) => rows,
+            MlpInput::Output => output.as_rows(),
+        };
+        let first = Epilogue { activation: mlp.activation, accumulate: false };
+        self.pointwise(mlp.first, source, RowsMut::new(scratch, rows, hidden), first, &mut []);
+        let second = Epilogue { activation: Activation::Identity, accumulate };
+        let output = output.part(0, rows);
+        self.pointwise(mlp.second, Rows::new(scratch, rows, hidden), output, second, &mut []);
+    }
+}
+
+/// One block of an MLP whose matrices lie in tiles.
+#[cfg(target_arch = "x86_64")]
+struct TileMlp<'a> {
+    mlp: Mlp<'a>,
+    input: MlpInput<'a>,
+    output: RowsMut<'a>,
+    accumulate: bool,
+    scratch: &'a mut [f32],
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Kernel for TileMlp<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Self { mlp, input, output, accumulate, scratch } = self;
+        let (Some(amx), Layout::Tiles(first), Layout::Tiles(second)) =
+            (isa.tiles(), mlp.first.layout(), mlp.second.layout())
+        else {
+            unreachable!("tiles are packed for AMX only");
+        };
+        if output.rows == 0 || mlp.second.outputs() == 0 {
+            return;
+        }
+        let (rows, width) = (output.rows, mlp.first.inputs());
+        let RowsMut { data, stride, .. } = output;
+        // SAFETY: the entry checked the views, the matrices and the scratch. Where the input is the output, its view is
+        // made from the same exclusive borrow, and used before the output is written.
+        unsafe {
+            let target = data.as_mut_ptr();
+            let input = match input {
+                MlpInput::Rows(rows) => rows,
+                MlpInput::Output => Rows::new(std::slice::from_raw_parts(target, data.len()), rows, stride),
+            };
+            let view = InputView::rows(input, width);
+            let output = (target, stride, mlp.second.outputs());
+            amx::mlp(amx, [first, second], mlp.activation, view, output, accumulate, scratch);
         }
     }
 }

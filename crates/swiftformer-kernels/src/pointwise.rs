@@ -14,34 +14,35 @@ pub struct Epilogue {
     pub accumulate: bool,
 }
 
+impl PackedMatrix {
+    /// Floats of scratch that [`Kernels::pointwise`] needs for `rows` rows.
+    pub fn pointwise_scratch_len(&self, rows: usize) -> usize {
+        self.scratch_len(rows.min(self.block_rows()[0]))
+    }
+}
+
 impl Kernels {
-    /// `output[r] = activation(matrix · input[r] + bias [+ output[r]])` for every row.
+    /// `output[r] = activation(matrix · input[r] + bias [+ output[r]])` for every row. `scratch` may hold anything.
     ///
     /// # Panics
-    /// When the views differ in their number of rows, when a view is too short for `matrix`, or when `matrix` was
-    /// packed for another instruction set.
-    pub fn pointwise(self, matrix: &PackedMatrix, input: Rows<'_>, mut output: RowsMut<'_>, epilogue: Epilogue) {
+    /// When the views differ in their number of rows, when a view is too short for `matrix`, when `matrix` was packed for
+    /// another instruction set, or when `scratch` does not fit (see [`PackedMatrix::pointwise_scratch_len`]).
+    pub fn pointwise(
+        self,
+        matrix: &PackedMatrix,
+        input: Rows<'_>,
+        mut output: RowsMut<'_>,
+        epilogue: Epilogue,
+        scratch: &mut [f32],
+    ) {
         assert_eq!(input.rows, output.rows, "rows of input and output");
         input.check(matrix.inputs(), "input of a pointwise convolution");
         output.check(matrix.outputs(), "output of a pointwise convolution");
-        for (start, count) in row_blocks(input.rows) {
-            let input = input.part(start, count);
+        for (start, count) in row_blocks(input.rows, matrix.block_rows()) {
+            let input = InputView::rows(input.part(start, count), matrix.inputs());
             let output = output.part(start, count);
-            self.dispatch(Gemm {
-                matrix,
-                input: InputView {
-                    data: input.data,
-                    groups: 1,
-                    group_stride: 0,
-                    rows: count,
-                    row_stride: input.stride,
-                    segments: 1,
-                    segment_stride: 0,
-                    segment_len: matrix.inputs(),
-                },
-                output: OutputView { data: output.data, group_stride: 0, row_stride: output.stride },
-                epilogue,
-            });
+            let output = OutputView { data: output.data, row_stride: output.stride };
+            self.dispatch(Gemm { matrix, input, output, epilogue, scratch: &mut *scratch });
         }
     }
 }

@@ -63,13 +63,13 @@ impl<'a> RowsMut<'a> {
     }
 
     /// The rows from `start`, `count` of them.
-    pub(crate) fn part(&mut self, start: usize, count: usize) -> RowsMut<'_> {
+    pub fn part(&mut self, start: usize, count: usize) -> RowsMut<'_> {
         let stride = self.stride;
         RowsMut { data: self.data.get_mut(start * stride..).unwrap_or_default(), rows: count, stride }
     }
 
     /// The same rows to read.
-    pub(crate) fn as_rows(&self) -> Rows<'_> {
+    pub fn as_rows(&self) -> Rows<'_> {
         Rows { data: self.data, rows: self.rows, stride: self.stride }
     }
 

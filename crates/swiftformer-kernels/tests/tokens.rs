@@ -4,8 +4,8 @@ mod common;
 
 use common::{Random, assert_close, isa_tests};
 use swiftformer_kernels::{
-    Activation, AttentionQueryKey, Epilogue, ImageShape, Kernels, PackedMatrix, Pooling, Rows, RowsMut, nchw_to_nhwc,
-    nhwc_to_nchw, reference,
+    Activation, AttentionQueryKey, Epilogue, ImageShape, Kernels, PackedMatrix, Pooling, Rows, RowsMut,
+    attention_scratch_len, nchw_to_nhwc, nhwc_to_nchw, reference,
 };
 
 const POOLINGS: [Pooling; 4] = [Pooling::Sum, Pooling::L2, Pooling::Softmax, Pooling::Raw];
@@ -57,13 +57,15 @@ impl Layer {
         };
         let mut keys_queries = vec![f32::NAN; tokens * 2 * channels];
         let mut partials = vec![f32::NAN; attention.partials_len(tokens)];
+        let scratch_len = attention_scratch_len(attention.matrix).max(attention_scratch_len(&update));
+        let mut scratch = vec![f32::NAN; scratch_len];
         let ranges = input
             .chunks(part * channels)
             .zip(keys_queries.chunks_mut(part * 2 * channels))
             .zip(partials.chunks_mut(attention.partials_len(part)));
         for ((input, keys_queries), partials) in ranges {
             let input = Rows::new(input, input.len() / channels, channels);
-            kernels.attention_keys_queries(attention, input, keys_queries, partials);
+            kernels.attention_keys_queries(attention, input, keys_queries, partials, &mut scratch);
         }
         let mut global = vec![f32::NAN; channels];
         kernels.attention_pool(self.pooling, &partials, &mut global);
@@ -72,7 +74,8 @@ impl Layer {
             keys_queries.chunks_mut(part * 2 * channels).zip(output.chunks_mut(part * channels))
         {
             let rows = output.len() / channels;
-            kernels.attention_update(&update, &global, keys_queries, RowsMut::new(output, rows, channels), true);
+            let output = RowsMut::new(output, rows, channels);
+            kernels.attention_update(&update, &global, keys_queries, output, true, &mut scratch);
         }
         (global, output)
     }

@@ -1,22 +1,49 @@
 //! Weight matrices in the order in which a tile reads them.
 
+#[cfg(target_arch = "x86_64")]
+use super::amx::{self, TileMatrix};
+use super::{BLOCK_ROWS, TILE_ROWS};
+use crate::bf16::round_to_bf16;
 use crate::buffer::AlignedBuffer;
 use crate::kernels::{IsaKind, Kernels};
+use crate::precision::Precision;
 
-/// A weight matrix with its bias, packed for one instruction set.
+/// A weight matrix with its bias, packed for one instruction set and one precision.
+#[derive(Clone, Debug)]
+pub struct PackedMatrix {
+    kind: IsaKind,
+    inputs: usize,
+    outputs: usize,
+    layout: Layout,
+}
+
+/// In which order the weights lie.
+#[derive(Clone, Debug)]
+pub(crate) enum Layout {
+    Panels(PanelMatrix),
+    #[cfg(target_arch = "x86_64")]
+    Tiles(TileMatrix),
+}
+
+/// Weights for tiles of vectors.
 ///
 /// The output channels are cut into panels of one to four vectors, as even as they go: 220 channels in vectors of 16
 /// are 4 + 4 + 3 + 3, for a panel of one vector alone would wait for its own sums. Within a panel the weights of one
 /// input channel lie side by side, zero-padded to whole vectors.
 #[derive(Clone, Debug)]
-pub struct PackedMatrix {
-    kind: IsaKind,
+pub(crate) struct PanelMatrix {
     vector_len: usize,
     tile_vectors: usize,
-    inputs: usize,
-    outputs: usize,
-    weight: AlignedBuffer,
+    /// Output channels in vectors.
+    vectors: usize,
+    weight: PanelWeight,
     bias: AlignedBuffer,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum PanelWeight {
+    F32(AlignedBuffer),
+    Bf16(AlignedBuffer<u16>),
 }
 
 /// One panel: `vectors` vectors of output channels from `column` on.
@@ -27,40 +54,21 @@ pub(crate) struct Panel {
 }
 
 impl PackedMatrix {
-    /// Packs `weight`, `[outputs, inputs]` row-major, and `bias`, `[outputs]` (zeros if there is none), for `kernels`.
+    /// Packs `weight`, `[outputs, inputs]` row-major, and `bias`, `[outputs]` (zeros if there is none), for `kernels` in
+    /// their precision.
     ///
     /// # Panics
     /// When a slice's length does not fit the shape.
     pub fn pack(kernels: Kernels, weight: &[f32], bias: Option<&[f32]>, inputs: usize, outputs: usize) -> Self {
         let size = inputs.checked_mul(outputs).expect("a matrix that fits memory");
         assert_eq!(weight.len(), size, "weight of [{outputs}, {inputs}]");
-        let vector_len = kernels.vector_len();
-        let padded = outputs.next_multiple_of(vector_len);
-        let mut packed = Self {
-            kind: kernels.kind(),
-            vector_len,
-            tile_vectors: kernels.tile_vectors(),
-            inputs,
-            outputs,
-            weight: AlignedBuffer::zeros(padded * inputs),
-            bias: AlignedBuffer::zeros(padded),
+        assert!(bias.is_none_or(|bias| bias.len() == outputs), "bias of [{outputs}]");
+        let layout = match kernels.kind() {
+            #[cfg(target_arch = "x86_64")]
+            IsaKind::Amx => Layout::Tiles(TileMatrix::pack(kernels.precision(), weight, bias, inputs, outputs)),
+            _ => Layout::Panels(PanelMatrix::pack(kernels, weight, bias, inputs, outputs)),
         };
-        if let Some(bias) = bias {
-            assert_eq!(bias.len(), outputs, "bias of [{outputs}]");
-            packed.bias[..outputs].copy_from_slice(bias);
-        }
-        for index in 0..packed.panels() {
-            let panel = packed.panel(index);
-            let width = panel.vectors * vector_len;
-            let target = &mut packed.weight[panel.column * inputs..][..width * inputs];
-            for (input, target) in target.chunks_exact_mut(width).enumerate() {
-                let columns = width.min(outputs - panel.column);
-                for (lane, value) in target[..columns].iter_mut().enumerate() {
-                    *value = weight[(panel.column + lane) * inputs + input];
-                }
-            }
-        }
-        packed
+        Self { kind: kernels.kind(), inputs, outputs, layout }
     }
 
     /// Packs a dense convolution's weight, `[outputs, inputs, height, width]` row-major, as the matrix
@@ -103,25 +111,95 @@ impl PackedMatrix {
         self.kind
     }
 
+    /// The order of the weights.
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Floats of scratch that a product with `rows` rows at once needs.
+    pub(crate) fn scratch_len(&self, _rows: usize) -> usize {
+        match &self.layout {
+            Layout::Panels(_) => 0,
+            #[cfg(target_arch = "x86_64")]
+            Layout::Tiles(tiles) => tiles.scratch_len(_rows),
+        }
+    }
+
+    /// The most rows to multiply at once, and what their number is best a multiple of.
+    pub(crate) fn block_rows(&self) -> [usize; 2] {
+        match &self.layout {
+            Layout::Panels(_) => [BLOCK_ROWS, TILE_ROWS],
+            #[cfg(target_arch = "x86_64")]
+            Layout::Tiles(_) => [amx::BLOCK_ROWS, 32],
+        }
+    }
+}
+
+impl PanelMatrix {
+    fn pack(kernels: Kernels, weight: &[f32], bias: Option<&[f32]>, inputs: usize, outputs: usize) -> Self {
+        let vector_len = kernels.vector_len();
+        let vectors = outputs.div_ceil(vector_len);
+        let padded = vectors * vector_len;
+        let mut packed = Self {
+            vector_len,
+            tile_vectors: kernels.tile_vectors(),
+            vectors,
+            weight: PanelWeight::F32(AlignedBuffer::zeros(0)),
+            bias: AlignedBuffer::zeros(padded),
+        };
+        if let Some(bias) = bias {
+            packed.bias[..outputs].copy_from_slice(bias);
+        }
+        let shape = [inputs, outputs];
+        packed.weight = match kernels.precision() {
+            Precision::F32 => {
+                let mut target = AlignedBuffer::zeros(padded * inputs);
+                packed.arrange(weight, shape, &mut target, |value| value);
+                PanelWeight::F32(target)
+            }
+            Precision::Bf16 => {
+                let mut target = AlignedBuffer::zeros(padded * inputs);
+                packed.arrange(weight, shape, &mut target, round_to_bf16);
+                PanelWeight::Bf16(target)
+            }
+        };
+        packed
+    }
+
+    /// Writes the weights in the panels' order.
+    fn arrange<T>(&self, weight: &[f32], [inputs, outputs]: [usize; 2], target: &mut [T], convert: impl Fn(f32) -> T) {
+        for index in 0..self.panels() {
+            let panel = self.panel(index);
+            let width = panel.vectors * self.vector_len;
+            let target = &mut target[panel.column * inputs..][..width * inputs];
+            for (input, target) in target.chunks_exact_mut(width).enumerate() {
+                let columns = width.min(outputs - panel.column);
+                for (lane, value) in target[..columns].iter_mut().enumerate() {
+                    *value = convert(weight[(panel.column + lane) * inputs + input]);
+                }
+            }
+        }
+    }
+
     /// How many panels there are.
     pub(crate) fn panels(&self) -> usize {
-        self.outputs.div_ceil(self.vector_len).div_ceil(self.tile_vectors)
+        self.vectors.div_ceil(self.tile_vectors)
     }
 
     /// Panel `index`: the first ones are one vector wider where the vectors do not divide evenly.
     #[inline(always)]
     pub(crate) fn panel(&self, index: usize) -> Panel {
-        let vectors = self.outputs.div_ceil(self.vector_len);
+        let vectors = self.vectors;
         let panels = vectors.div_ceil(self.tile_vectors);
         let (narrow, wide_panels) = (vectors / panels, vectors % panels);
         let first = index * narrow + index.min(wide_panels);
         Panel { column: first * self.vector_len, vectors: narrow + usize::from(index < wide_panels) }
     }
 
-    /// A panel's weights, `[inputs, vectors · vector_len]`.
+    /// All panels' weights; a panel's, `[inputs, vectors · vector_len]`, start at `column · inputs`.
     #[inline(always)]
-    pub(crate) fn panel_weight(&self, panel: Panel) -> &[f32] {
-        &self.weight[panel.column * self.inputs..][..panel.vectors * self.vector_len * self.inputs]
+    pub(super) fn weight(&self) -> &PanelWeight {
+        &self.weight
     }
 
     /// A panel's bias, zero-padded to whole vectors.
@@ -140,7 +218,7 @@ mod tests {
         for kind in Kernels::available() {
             let kernels = Kernels::with(kind).expect("available");
             for outputs in 1..300 {
-                let packed = PackedMatrix::pack(kernels, &vec![1.0; outputs], None, 1, outputs);
+                let packed = PanelMatrix::pack(kernels, &vec![1.0; outputs], None, 1, outputs);
                 let panels: Vec<Panel> = (0..packed.panels()).map(|index| packed.panel(index)).collect();
                 let mut column = 0;
                 for panel in &panels {

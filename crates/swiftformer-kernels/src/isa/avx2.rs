@@ -55,6 +55,11 @@ unsafe impl Isa for Avx2 {
         unsafe { _mm256_maskload_ps(source, _mm256_loadu_si256(LANES.as_ptr().add(8 - count).cast())) }
     }
     #[inline(always)]
+    unsafe fn load_bf16(self, source: *const u16) -> __m256 {
+        // SAFETY: the token proves the instructions, the caller vouches for the pointer.
+        unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(source.cast())))) }
+    }
+    #[inline(always)]
     unsafe fn store(self, target: *mut f32, value: __m256) {
         // SAFETY: the token proves AVX2, the caller vouches for the pointer.
         unsafe { _mm256_storeu_ps(target, value) }

@@ -64,6 +64,13 @@ unsafe impl Isa for Avx512 {
         unsafe { _mm512_maskz_loadu_ps(first(count), source) }
     }
     #[inline(always)]
+    unsafe fn load_bf16(self, source: *const u16) -> __m512 {
+        // SAFETY: the token proves the instructions, the caller vouches for the pointer.
+        unsafe {
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(source.cast()))))
+        }
+    }
+    #[inline(always)]
     unsafe fn store(self, target: *mut f32, value: __m512) {
         // SAFETY: the token proves AVX-512, the caller vouches for the pointer.
         unsafe { _mm512_storeu_ps(target, value) }

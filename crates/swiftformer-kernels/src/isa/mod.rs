@@ -5,6 +5,8 @@
 //! instruction set that enables its instructions (see [`crate::kernels`]).
 
 #[cfg(target_arch = "x86_64")]
+pub(crate) mod amx;
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
@@ -15,6 +17,7 @@ pub(crate) mod scalar;
 pub(crate) mod simd128;
 
 use crate::IsaKind;
+use crate::bf16::widen;
 
 /// The operations that kernels are made of, on vectors of [`Isa::LEN`] floats.
 ///
@@ -34,6 +37,13 @@ pub(crate) unsafe trait Isa: Copy {
     /// A vector of `LEN` floats.
     type F32: Copy;
 
+    /// The proof of AMX, where this is it.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn tiles(self) -> Option<amx::Amx> {
+        None
+    }
+
     /// All lanes `value`.
     fn splat(self, value: f32) -> Self::F32;
     /// All lanes zero.
@@ -51,6 +61,19 @@ pub(crate) unsafe trait Isa: Copy {
     /// # Safety
     /// `count <= LEN`, and `source` is valid for reading `count` floats.
     unsafe fn load_first(self, source: *const f32, count: usize) -> Self::F32;
+    /// Reads `LEN` bfloat16.
+    ///
+    /// # Safety
+    /// `source` is valid for reading `LEN` numbers; no alignment is needed.
+    #[inline(always)]
+    unsafe fn load_bf16(self, source: *const u16) -> Self::F32 {
+        let mut lanes = [0.0; 64];
+        for (lane, value) in lanes[..Self::LEN].iter_mut().enumerate() {
+            // SAFETY: the caller vouches for `LEN` numbers.
+            *value = widen(unsafe { source.add(lane).read_unaligned() });
+        }
+        self.load_chunk(&lanes[..Self::LEN])
+    }
     /// Writes `LEN` floats.
     ///
     /// # Safety

@@ -63,6 +63,11 @@ unsafe impl Isa for Neon {
         unsafe { vld1q_f32(lanes.as_ptr()) }
     }
     #[inline(always)]
+    unsafe fn load_bf16(self, source: *const u16) -> float32x4_t {
+        // SAFETY: the token proves NEON, the caller vouches for the pointer.
+        unsafe { vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(source))) }
+    }
+    #[inline(always)]
     unsafe fn store(self, target: *mut f32, value: float32x4_t) {
         // SAFETY: the caller vouches for the pointer.
         unsafe { vst1q_f32(target, value) }

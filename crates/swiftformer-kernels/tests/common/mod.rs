@@ -3,7 +3,7 @@
 // Every test binary compiles this module and uses its own part of it.
 #![allow(dead_code, unused_macros, unused_imports)]
 
-use swiftformer_kernels::{IsaKind, Kernels};
+use swiftformer_kernels::{Epilogue, IsaKind, Kernels, PackedMatrix, Rows, RowsMut};
 
 /// A small generator (xorshift64*): the same data on every run.
 pub struct Random(u64);
@@ -41,6 +41,12 @@ pub fn assert_close(actual: &[f32], expected: &[f32], tolerance: f32, what: &str
     }
 }
 
+/// [`Kernels::pointwise`] with scratch of its own, which holds garbage.
+pub fn pointwise(kernels: Kernels, matrix: &PackedMatrix, input: Rows<'_>, output: RowsMut<'_>, epilogue: Epilogue) {
+    let mut scratch = vec![f32::NAN; matrix.pointwise_scratch_len(10_000)];
+    kernels.pointwise(matrix, input, output, epilogue, &mut scratch);
+}
+
 /// The kernels to test, or `None` where this machine lacks the instruction set (said aloud).
 pub fn kernels(kind: IsaKind) -> Option<Kernels> {
     let kernels = Kernels::with(kind);
@@ -59,6 +65,7 @@ macro_rules! isa_tests {
             fn check($kernels: swiftformer_kernels::Kernels) $body
 
             isa_tests!(@each check
+                amx Amx [target_arch = "x86_64"],
                 avx512 Avx512 [target_arch = "x86_64"],
                 avx2 Avx2 [target_arch = "x86_64"],
                 neon Neon [target_arch = "aarch64"],

@@ -156,6 +156,8 @@ impl Plan {
             compiler.tap(Tap::Hidden, shape);
             compiler.tap(Tap::Stage(stage), shape);
         }
+        let heads = packed.tail.scratch_len();
+        compiler.grow(shape, heads);
         compiler.needs.pooled = shape.channels;
         compiler.needs.labels = arch.config.num_labels;
         let Compiler { steps, needs, .. } = compiler;
@@ -225,7 +227,7 @@ impl Compiler {
         let conv = &packed.conv;
         let shape = Conv2dShape { input, kernel: conv.kernel, stride: conv.stride, padding: conv.padding };
         let output = shape.output(conv.out_channels);
-        self.grow(output, shape.scratch_len());
+        self.grow(output, shape.scratch_len(&packed.matrix));
         self.steps.push(Step::Conv { layer, shape, output, rows: self.rows(output) });
         output
     }
@@ -237,13 +239,14 @@ impl Compiler {
             PackedBlock::Attention(local, attention) => (local, Some(attention)),
         };
         let row_tokens = rows * shape.width;
-        let scratch = row_tokens * shape.channels.next_multiple_of(16) + local.mlp.kernel().scratch_len(row_tokens);
+        let scratch = row_tokens * shape.channels.next_multiple_of(16) + local.mlp.scratch_len(row_tokens);
         self.grow(shape, scratch);
         self.steps.push(Step::ConvBlock { stage, block, shape, rows });
         if let Some(attention) = attention {
             let all = shape.height * shape.width;
             let tokens = AttentionQueryKey::BLOCK;
-            self.grow(shape, attention.mlp.kernel().scratch_len(tokens));
+            let attention_scratch = attention.scratch_len();
+            self.grow(shape, attention.mlp.scratch_len(tokens).max(attention_scratch));
             self.needs.keys_queries = self.needs.keys_queries.max(all * 2 * shape.channels);
             self.needs.global = self.needs.global.max(shape.channels);
             self.needs.partials = self.needs.partials.max(attention.query_key().partials_len(all));

@@ -1,6 +1,8 @@
 //! A network folded and packed for one instruction set. Independent of the image size, and shared by all plans.
 
-use swiftformer_kernels::{Activation as Kernel, AttentionQueryKey, Depthwise3x3, Kernels, Mlp, PackedMatrix, Pooling};
+use swiftformer_kernels::{
+    Activation as Kernel, AttentionQueryKey, Depthwise3x3, Kernels, Mlp, PackedMatrix, Pooling, attention_scratch_len,
+};
 
 use super::fold::{Affine, Folder};
 use crate::{
@@ -225,6 +227,20 @@ impl PackedAttention {
     pub(super) fn channels(&self) -> usize {
         self.token_weights.len()
     }
+
+    /// Floats of scratch of the attention itself.
+    pub(super) fn scratch_len(&self) -> usize {
+        attention_scratch_len(&self.key_query).max(attention_scratch_len(&self.output))
+    }
+}
+
+impl PackedTail {
+    /// Floats of scratch of the heads.
+    pub(super) fn scratch_len(&self) -> usize {
+        let Self::Classifier { logits, heads, .. } = self else { return 0 };
+        let matrices = logits.iter().chain(heads.iter().flat_map(|heads| heads.iter()));
+        matrices.map(|matrix| matrix.pointwise_scratch_len(1)).max().unwrap_or(0)
+    }
 }
 
 impl PackedMlp {
@@ -235,6 +251,16 @@ impl PackedMlp {
             PackedActivation::Learnt { .. } => Kernel::Identity,
         };
         Mlp { first: &self.first, activation, second: &self.second }
+    }
+
+    /// Floats of scratch for `rows` rows.
+    pub(super) fn scratch_len(&self, rows: usize) -> usize {
+        if self.activation.is_learnt() { rows * self.first.outputs() + self.learnt_scratch_len(rows) } else { self.kernel().scratch_len(rows) }
+    }
+
+    /// Floats of scratch of each layer by itself.
+    pub(super) fn learnt_scratch_len(&self, rows: usize) -> usize {
+        self.first.pointwise_scratch_len(rows).max(self.second.pointwise_scratch_len(rows))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Running a plan on one image.
 
-use swiftformer_kernels::{Activation, Conv2d, Epilogue, ImageShape, Kernels, Parts, Pool, Rows, RowsMut};
+use swiftformer_kernels::{
+    Activation, Conv2d, Epilogue, ImageShape, Kernels, MlpInput, Parts, Pool, Rows, RowsMut,
+};
 
 use super::{
     ConvLayer, Plan, Step, Workspace,
@@ -94,7 +96,7 @@ impl Plan {
             after(index);
         }
         let map = &current[..self.output.len()];
-        self.finish(map, &mut next[..self.output.len()], [pooled, scores], sink);
+        self.finish(map, &mut next[..self.output.len()], [pooled, scores, scratch], sink);
         after(self.steps.len());
     }
 
@@ -120,7 +122,7 @@ impl Plan {
     }
 
     /// What stands behind the stages.
-    fn finish(&self, map: &[f32], spare: &mut [f32], [pooled, scores]: [&mut [f32]; 2], sink: &mut dyn TapSink) {
+    fn finish(&self, map: &[f32], spare: &mut [f32], [pooled, scores, scratch]: [&mut [f32]; 3], sink: &mut dyn TapSink) {
         let kernels = self.network.packed.kernels;
         let shape = self.output;
         if sink.wants(Tap::Last) {
@@ -150,7 +152,7 @@ impl Plan {
             if sink.wants(tap) {
                 let labels = matrix.outputs();
                 let (input, output) = (Rows::new(pooled, 1, shape.channels), &mut scores[..labels]);
-                kernels.pointwise(matrix, input, RowsMut::new(output, 1, labels), Epilogue::default());
+                kernels.pointwise(matrix, input, RowsMut::new(output, 1, labels), Epilogue::default(), scratch);
                 sink.take(tap, output, vector(labels));
             }
         }
@@ -197,53 +199,36 @@ impl ConvBlockTask<'_> {
             kernels.depthwise3x3(&packed.depthwise, input, shape, first..first + output.len() / row, mixed);
             output.copy_from_slice(&input[start..start + output.len()]);
             let tokens = output.len() / shape.channels;
-            run_mlp(kernels, &packed.mlp, Source::Separate(mixed), output, [tokens, shape.channels], hidden);
+            let input = MlpInput::Rows(Rows::new(mixed, tokens, shape.channels));
+            run_mlp(kernels, &packed.mlp, input, output, [tokens, shape.channels], hidden);
         });
     }
-}
-
-/// Where an MLP reads from.
-enum Source<'a> {
-    Separate(&'a [f32]),
-    /// From the rows that it adds to.
-    InPlace,
 }
 
 /// `output += mlp(input)` for a few tokens of `[tokens, channels]`.
 fn run_mlp(
     kernels: Kernels,
     mlp: &PackedMlp,
-    source: Source<'_>,
+    input: MlpInput<'_>,
     output: &mut [f32],
     [tokens, channels]: [usize; 2],
-    hidden: &mut [f32],
+    scratch: &mut [f32],
 ) {
-    let kernel = mlp.kernel();
-    if let (Source::Separate(input), false) = (&source, mlp.activation.is_learnt()) {
-        let input = Rows::new(input, tokens, channels);
-        kernels.mlp(kernel, input, RowsMut::new(output, tokens, channels), true, hidden);
+    let mut output = RowsMut::new(output, tokens, channels);
+    if !mlp.activation.is_learnt() {
+        kernels.mlp(mlp.kernel(), input, output, true, scratch);
         return;
     }
     let width = mlp.first.outputs();
-    let first = Epilogue { activation: kernel.activation, accumulate: false };
+    let (hidden, scratch) = scratch.split_at_mut(tokens * width);
+    let source = match input {
+        MlpInput::Rows(rows) => rows,
+        MlpInput::Output => output.as_rows(),
+    };
+    kernels.pointwise(&mlp.first, source, RowsMut::new(hidden, tokens, width), Epilogue::default(), scratch);
+    mlp.activation.apply_learnt(hidden);
     let second = Epilogue { activation: Activation::Identity, accumulate: true };
-    let block = kernel.scratch_len(tokens) / width;
-    for start in (0..tokens).step_by(block.max(1)) {
-        let count = block.min(tokens - start);
-        let range = start * channels..(start + count) * channels;
-        let hidden = &mut hidden[..count * width];
-        {
-            let input = match &source {
-                Source::Separate(input) => &input[range.clone()],
-                Source::InPlace => &output[range.clone()],
-            };
-            let input = Rows::new(input, count, channels);
-            kernels.pointwise(&mlp.first, input, RowsMut::new(hidden, count, width), first);
-        }
-        mlp.activation.apply_learnt(hidden);
-        let output = RowsMut::new(&mut output[range], count, channels);
-        kernels.pointwise(&mlp.second, Rows::new(hidden, count, width), output, second);
-    }
+    kernels.pointwise(&mlp.second, Rows::new(hidden, tokens, width), output.part(0, tokens), second, scratch);
 }
 
 /// Efficient additive attention and the MLP behind it, in place.
@@ -276,19 +261,19 @@ impl AttentionTask<'_> {
         let partial = query_key.partials_len(tokens);
         let input: &[f32] = map;
         let slices = [Parts::new(keys_queries, tokens * 2 * channels), Parts::new(partials, partial)];
-        pool.for_each_part(tasks, slices, &mut [], |index, [keys_queries, partials], _| {
+        pool.for_each_part(tasks, slices, &mut *scratch, |index, [keys_queries, partials], scratch| {
             let count = keys_queries.len() / (2 * channels);
             let input = Rows::new(&input[index * tokens * channels..], count, channels);
-            kernels.attention_keys_queries(query_key, input, keys_queries, partials);
+            kernels.attention_keys_queries(query_key, input, keys_queries, partials, scratch);
         });
         kernels.attention_pool(packed.pooling, partials, global);
         let global: &[f32] = global;
         let slices = [Parts::new(map, tokens * channels), Parts::new(keys_queries, tokens * 2 * channels)];
-        pool.for_each_part(tasks, slices, scratch, |_, [map, keys_queries], hidden| {
+        pool.for_each_part(tasks, slices, scratch, |_, [map, keys_queries], scratch| {
             let count = map.len() / channels;
             let output = RowsMut::new(map, count, channels);
-            kernels.attention_update(&packed.output, global, keys_queries, output, true);
-            run_mlp(kernels, &packed.mlp, Source::InPlace, map, [count, channels], hidden);
+            kernels.attention_update(&packed.output, global, keys_queries, output, true, scratch);
+            run_mlp(kernels, &packed.mlp, MlpInput::Output, map, [count, channels], scratch);
         });
     }
 }

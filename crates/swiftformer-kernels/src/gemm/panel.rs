@@ -4,128 +4,114 @@
 //! addressing modes), so no pointer spills; with four vectors that makes 24 accumulators, enough to hide the latency of
 //! the multiply-adds, and 10 loads for every 24 of them.
 
-use super::{PackedMatrix, TILE_ROWS};
+use super::packed::{PanelMatrix, PanelWeight};
+use super::{InputView, OutputView, TILE_ROWS};
 use crate::activation::activate_rows;
 use crate::isa::Isa;
-use crate::kernels::Kernel;
 use crate::pointwise::Epilogue;
-use crate::rows::span;
 use crate::unroll::unroll;
 
-/// The left-hand side: `groups × rows` rows, each made of `segments` runs of `segment_len` floats.
-///
-/// A pointwise product has one group and one segment; a convolution has a group per output row of the image and a
-/// segment per kernel row, since the pixels below a kernel row lie side by side.
-#[derive(Clone, Copy)]
-pub(crate) struct InputView<'a> {
-    pub(crate) data: &'a [f32],
-    pub(crate) groups: usize,
-    pub(crate) group_stride: usize,
-    pub(crate) rows: usize,
-    pub(crate) row_stride: usize,
-    pub(crate) segments: usize,
-    pub(crate) segment_stride: usize,
-    pub(crate) segment_len: usize,
+/// Weights as they lie in memory.
+trait Weight: Copy {
+    /// Reads `LEN` of them as floats.
+    ///
+    /// # Safety
+    /// `source` is valid for reading `LEN` weights.
+    unsafe fn load<I: Isa>(isa: I, source: *const Self) -> I::F32;
 }
 
-impl InputView<'_> {
-    /// Panics unless all rows lie within `data`. Rows may overlap.
-    fn check(&self) {
-        let steps = [
-            (self.groups, self.group_stride),
-            (self.rows, self.row_stride),
-            (self.segments, self.segment_stride),
-            (self.segment_len, 1),
-        ];
-        if steps.iter().any(|&(count, _)| count == 0) {
-            return;
-        }
-        let last = steps.iter().try_fold(0usize, |last, &(count, stride)| {
-            (count - 1).checked_mul(stride).and_then(|offset| last.checked_add(offset))
-        });
-        assert!(last.is_some_and(|last| last < self.data.len()), "the matrix's rows reach beyond the input");
+impl Weight for f32 {
+    #[inline(always)]
+    unsafe fn load<I: Isa>(isa: I, source: *const f32) -> I::F32 {
+        // SAFETY: as the caller promises.
+        unsafe { isa.load(source) }
     }
 }
 
-/// The result: `groups × rows` rows that do not overlap.
-pub(crate) struct OutputView<'a> {
-    pub(crate) data: &'a mut [f32],
-    pub(crate) group_stride: usize,
-    pub(crate) row_stride: usize,
-}
-
-/// `output = activation(input · weightᵀ + bias [+ output])`
-pub(crate) struct Gemm<'a> {
-    pub(crate) matrix: &'a PackedMatrix,
-    pub(crate) input: InputView<'a>,
-    pub(crate) output: OutputView<'a>,
-    pub(crate) epilogue: Epilogue,
-}
-
-impl Kernel for Gemm<'_> {
-    type Output = ();
-
+impl Weight for u16 {
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        let Self { matrix, input, output, epilogue } = self;
-        assert_eq!(matrix.kind(), I::KIND, "weights packed for another instruction set");
-        assert_eq!(matrix.inputs(), input.segments * input.segment_len, "the matrix's inputs");
-        input.check();
-        if input.groups == 0 || input.rows == 0 || matrix.outputs() == 0 {
-            return;
-        }
-        let group_span = span(input.rows, output.row_stride, matrix.outputs());
-        let output_span = span(input.groups, output.group_stride, group_span);
-        assert!(output_span <= output.data.len(), "{output_span} outputs, room for {}", output.data.len());
+    unsafe fn load<I: Isa>(isa: I, source: *const u16) -> I::F32 {
+        // SAFETY: as the caller promises.
+        unsafe { isa.load_bf16(source) }
+    }
+}
 
-        for index in 0..matrix.panels() {
-            let panel = matrix.panel(index);
-            let columns = matrix.outputs() - panel.column;
-            let pass = PanelPass {
-                input,
-                weight: matrix.panel_weight(panel).as_ptr(),
-                bias: matrix.panel_bias(panel).as_ptr(),
-                // SAFETY: the panel's column lies within an output row, and all rows within the data (checked).
-                output: unsafe { output.data.as_mut_ptr().add(panel.column) },
-                output_group_stride: output.group_stride,
-                output_stride: output.row_stride,
-                columns: columns.min(panel.vectors * I::LEN),
-                accumulate: epilogue.accumulate,
-            };
-            // SAFETY: lengths were checked above, and the panel's weights and bias have `vectors` whole vectors.
-            unsafe {
-                match panel.vectors {
-                    1 => pass.run::<I, 1>(isa),
-                    2 => pass.run::<I, 2>(isa),
-                    3 if I::TILE_VECTORS > 2 => pass.run::<I, 3>(isa),
-                    4 if I::TILE_VECTORS > 2 => pass.run::<I, 4>(isa),
-                    vectors => unreachable!("a panel of {vectors} vectors"),
-                }
-                // While the panel's results are still in the first-level cache.
-                for group in 0..input.groups {
-                    let start = pass.output.add(group * output.group_stride);
-                    let shape = [input.rows, pass.columns, output.row_stride];
-                    activate_rows(isa, epilogue.activation, start, shape);
-                }
+/// `output = activation(input · weightᵀ + bias [+ output])` for the `outputs` output channels of `matrix`.
+///
+/// # Safety
+/// Both views lie within their data and fit the matrix, which is packed for `isa`.
+#[inline(always)]
+pub(super) unsafe fn multiply<I: Isa>(
+    isa: I,
+    matrix: &PanelMatrix,
+    input: InputView<'_>,
+    output: OutputView<'_>,
+    outputs: usize,
+    epilogue: Epilogue,
+) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        match matrix.weight() {
+            PanelWeight::F32(weight) => multiply_with(isa, matrix, weight, input, output, outputs, epilogue),
+            PanelWeight::Bf16(weight) => multiply_with(isa, matrix, weight, input, output, outputs, epilogue),
+        }
+    }
+}
+
+/// # Safety
+/// As for [`multiply`]; `weight` is the matrix's.
+#[inline(always)]
+unsafe fn multiply_with<I: Isa, W: Weight>(
+    isa: I,
+    matrix: &PanelMatrix,
+    weight: &[W],
+    input: InputView<'_>,
+    output: OutputView<'_>,
+    outputs: usize,
+    epilogue: Epilogue,
+) {
+    let inputs = input.segments * input.segment_len;
+    for index in 0..matrix.panels() {
+        let panel = matrix.panel(index);
+        let pass = PanelPass {
+            input,
+            weight: weight[panel.column * inputs..][..panel.vectors * I::LEN * inputs].as_ptr(),
+            bias: matrix.panel_bias(panel).as_ptr(),
+            // SAFETY: the panel's column lies within an output row.
+            output: unsafe { output.data.as_mut_ptr().add(panel.column) },
+            output_stride: output.row_stride,
+            columns: (outputs - panel.column).min(panel.vectors * I::LEN),
+            accumulate: epilogue.accumulate,
+        };
+        // SAFETY: the caller vouches for the views, and the panel's weights and bias have `vectors` whole vectors.
+        unsafe {
+            match panel.vectors {
+                1 => pass.run::<I, 1>(isa),
+                2 => pass.run::<I, 2>(isa),
+                3 if I::TILE_VECTORS > 2 => pass.run::<I, 3>(isa),
+                4 if I::TILE_VECTORS > 2 => pass.run::<I, 4>(isa),
+                vectors => unreachable!("a panel of {vectors} vectors"),
             }
+            // While the panel's results are still in the first-level cache.
+            let shape = [input.groups * input.rows, pass.columns, output.row_stride];
+            activate_rows(isa, epilogue.activation, pass.output, shape);
         }
     }
 }
 
 /// One panel of weights against all rows.
-struct PanelPass<'a> {
+struct PanelPass<'a, W> {
     input: InputView<'a>,
-    weight: *const f32,
+    weight: *const W,
     bias: *const f32,
     output: *mut f32,
-    output_group_stride: usize,
     output_stride: usize,
     /// Output channels to write; fewer than the panel's lanes at the matrix's end.
     columns: usize,
     accumulate: bool,
 }
 
-impl PanelPass<'_> {
+impl<W: Weight> PanelPass<'_, W> {
     /// # Safety
     /// The view lies within its data; `weight` and `bias` have `V` vectors a row; the output rows are writable.
     #[inline(always)]
@@ -143,7 +129,7 @@ impl PanelPass<'_> {
                     // Wrapping, since a matrix without inputs may have no input data at all.
                     let offset = group * self.input.group_stride + row * self.input.row_stride;
                     let input = self.input.data.as_ptr().wrapping_add(offset);
-                    let output = self.output.add(group * self.output_group_stride + row * self.output_stride);
+                    let output = self.output.add((group * rows + row) * self.output_stride);
                     match count {
                         1 => self.tile::<I, 1, V>(isa, input, output),
                         2 => self.tile::<I, 2, V>(isa, input, output),
@@ -179,7 +165,7 @@ impl PanelPass<'_> {
                 let mut weights = [isa.zero(); V];
                 for (vector, lanes) in weights.iter_mut().enumerate() {
                     // SAFETY: the panel holds `V` vectors for every input.
-                    *lanes = unsafe { isa.load(weight.add(vector * I::LEN)) };
+                    *lanes = unsafe { W::load(isa, weight.add(vector * I::LEN)) };
                 }
                 unroll!(row < R, {
                     // SAFETY: row `row < R` of the view has this float.
