@@ -94,13 +94,21 @@ pub(super) enum PackedTail {
 impl PackedModel {
     pub(super) fn pack(arch: &Arch, state: &StateDict, kernels: Kernels) -> Self {
         let packer = Packer { folder: Folder::new(state, arch.config.batch_norm_eps), kernels };
+        let block = |block| {
+            let packed = packer.block(block);
+            // The packed weights take the place of the file's.
+            state.release_pages();
+            packed
+        };
         let stages = arch.stages.iter().map(|stage| PackedStage {
             transition: stage.transition.as_ref().map(|layer| packer.conv_norm(layer)),
-            blocks: stage.blocks.iter().map(|block| packer.block(block)).collect(),
+            blocks: stage.blocks.iter().map(block).collect(),
         });
         let stages = stages.collect();
         let stem = [0, 1].map(|index| packer.conv_norm(&arch.stem[index]));
-        Self { kernels, stem, stages, tail: packer.tail(&arch.tail) }
+        let tail = packer.tail(&arch.tail);
+        state.release_pages();
+        Self { kernels, stem, stages, tail }
     }
 }
 
