@@ -161,8 +161,8 @@ impl RawTensor {
     /// # Errors
     /// When the product of `shape` is not `values.len()`.
     pub fn from_f32(shape: impl Into<Vec<usize>>, values: &[f32]) -> Result<Self, ShapeError> {
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Self::new(DType::F32, shape, bytes.into())
+        let bytes: Vec<[u8; 4]> = values.iter().map(|value| value.to_le_bytes()).collect();
+        Self::new(DType::F32, shape, bytes.into_flattened().into())
     }
 
     /// A scalar of 64-bit integers, as PyTorch keeps `num_batches_tracked`.

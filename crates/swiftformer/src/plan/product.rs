@@ -46,7 +46,7 @@ mod tests {
     fn every_sum_is_the_row_times_the_column() {
         for [rows, inner, columns] in [[1, 1, 1], [4, 4, 4], [9, 5, 6], [3, 17, 8], [8, 2, 11]] {
             let mut random = Random::new(1, b"product");
-            let mut values = |count| -> Vec<f32> { (0..count).map(|_| random.normal() as f32).collect() };
+            let mut values = |count| random.normals(count, 1.0);
             let (left, right) = (values(rows * inner), values(inner * columns));
             let mut found = vec![None; rows * columns];
             product(&left, &right, inner, |row, column, sums| {
