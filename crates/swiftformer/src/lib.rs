@@ -68,3 +68,8 @@ pub mod predict;
 pub mod reference;
 pub mod tensor;
 pub mod weights;
+
+/// Compiles the snippets of the readme.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -1,7 +1,13 @@
 //! Dense tensors: [`Tensor`] is what models take and give, [`RawTensor`] is what weight files hold.
 
+mod turned;
+
+use std::sync::Arc;
+
 use bytes::Bytes;
 use indexmap::IndexMap;
+
+use self::turned::Turned;
 
 /// A dense row-major `f32` tensor, e.g. images `[batch, channels, height, width]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,12 +118,24 @@ impl DType {
     }
 }
 
-/// One tensor of a weight file: little-endian row-major bytes, possibly a view into a mapped file.
-#[derive(Clone, Debug, PartialEq)]
+/// One tensor of a weight file: little-endian row-major values, possibly a view into a mapped file.
+#[derive(Clone, Debug)]
 pub struct RawTensor {
     dtype: DType,
     shape: Vec<usize>,
-    bytes: Bytes,
+    data: Data,
+}
+
+#[derive(Clone, Debug)]
+enum Data {
+    RowMajor(Bytes),
+    Turned(Arc<Turned>),
+}
+
+impl PartialEq for RawTensor {
+    fn eq(&self, other: &Self) -> bool {
+        self.dtype == other.dtype && self.shape == other.shape && self.bytes() == other.bytes()
+    }
 }
 
 /// The tensors of a weight file by name, in the file's order.
@@ -135,7 +153,7 @@ impl RawTensor {
             let found = bytes.len() / dtype.size();
             return Err(ShapeError { needed: needed.unwrap_or(usize::MAX), found, shape });
         }
-        Ok(Self { dtype, shape, bytes })
+        Ok(Self { dtype, shape, data: Data::RowMajor(bytes) })
     }
 
     /// An `f32` tensor from values.
@@ -143,13 +161,14 @@ impl RawTensor {
     /// # Errors
     /// When the product of `shape` is not `values.len()`.
     pub fn from_f32(shape: impl Into<Vec<usize>>, values: &[f32]) -> Result<Self, ShapeError> {
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Self::new(DType::F32, shape, bytes.into())
+        let bytes: Vec<[u8; 4]> = values.iter().map(|value| value.to_le_bytes()).collect();
+        Self::new(DType::F32, shape, bytes.into_flattened().into())
     }
 
     /// A scalar of 64-bit integers, as PyTorch keeps `num_batches_tracked`.
     pub fn from_i64_scalar(value: i64) -> Self {
-        Self { dtype: DType::I64, shape: Vec::new(), bytes: value.to_le_bytes().to_vec().into() }
+        let data = Data::RowMajor(value.to_le_bytes().to_vec().into());
+        Self { dtype: DType::I64, shape: Vec::new(), data }
     }
 
     /// Element type.
@@ -162,25 +181,46 @@ impl RawTensor {
         &self.shape
     }
 
-    /// Little-endian row-major bytes.
+    /// Little-endian row-major bytes. Those of a transposed tensor are put together the first time, and kept.
     pub fn bytes(&self) -> &Bytes {
-        &self.bytes
+        match &self.data {
+            Data::RowMajor(bytes) => bytes,
+            Data::Turned(turned) => turned.bytes(self.dtype),
+        }
+    }
+
+    /// How many bytes the values take.
+    pub fn byte_len(&self) -> usize {
+        match &self.data {
+            Data::RowMajor(bytes) => bytes.len(),
+            Data::Turned(turned) => turned.byte_len(),
+        }
     }
 
     /// The values as `f32`; `f64` and integers are rounded to the nearest.
     pub fn to_f32(&self) -> Vec<f32> {
-        fn each<const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-            bytes.as_chunks::<N>().0.iter().map(|&chunk| convert(chunk)).collect()
+        let mut values = Vec::new();
+        self.append_f32(&mut values);
+        values
+    }
+
+    /// Appends the values as [`RawTensor::to_f32`] gives them.
+    pub fn append_f32(&self, values: &mut Vec<f32>) {
+        fn each<const N: usize>(data: &Data, values: &mut Vec<f32>, convert: impl Fn([u8; N]) -> f32) {
+            match data {
+                Data::RowMajor(bytes) => values.extend(bytes.as_chunks::<N>().0.iter().map(|&chunk| convert(chunk))),
+                Data::Turned(turned) => turned.append(values, convert),
+            }
         }
-        let bytes = &self.bytes[..];
+        let data = &self.data;
         match self.dtype {
-            DType::F32 => each(bytes, f32::from_le_bytes),
-            DType::F16 => each(bytes, |b| half::f16::from_le_bytes(b).to_f32()),
-            DType::BF16 => each(bytes, |b| half::bf16::from_le_bytes(b).to_f32()),
-            DType::F64 => each(bytes, |b| f64::from_le_bytes(b) as f32),
-            DType::I64 => each(bytes, |b| i64::from_le_bytes(b) as f32),
-            DType::I32 => each(bytes, |b| i32::from_le_bytes(b) as f32),
-            DType::U8 => bytes.iter().map(|&b| f32::from(b)).collect(),
+            DType::F32 => each(data, values, f32::from_le_bytes),
+            DType::F16 => each(data, values, |b| half::f16::from_le_bytes(b).to_f32()),
+            DType::BF16 => each(data, values, |b| half::bf16::from_le_bytes(b).to_f32()),
+            DType::F64 => each(data, values, |b| f64::from_le_bytes(b) as f32),
+            DType::I64 => each(data, values, |b| i64::from_le_bytes(b) as f32),
+            DType::I32 => each(data, values, |b| i32::from_le_bytes(b) as f32),
+            DType::U8 => each(data, values, |[b]: [u8; 1]| f32::from(b)),
         }
     }
 
@@ -189,10 +229,11 @@ impl RawTensor {
     /// # Errors
     /// When the sizes differ.
     pub fn reshaped(&self, shape: impl Into<Vec<usize>>) -> Result<Self, ShapeError> {
-        Self::new(self.dtype, shape, self.bytes.clone())
+        Self::new(self.dtype, shape, self.bytes().clone())
     }
 
-    /// The tensor with its axes in the order `axes` (as NumPy's `transpose`), copied into row-major order.
+    /// The tensor with its axes in the order `axes` (as NumPy's `transpose`): a view, whose values are moved when they are
+    /// read.
     ///
     /// # Panics
     /// When `axes` is not a permutation of the tensor's axes.
@@ -203,34 +244,16 @@ impl RawTensor {
             assert!(axis < rank && !std::mem::replace(&mut seen[axis], true), "axes {axes:?} of a rank-{rank} tensor");
         }
         assert_eq!(axes.len(), rank, "axes {axes:?} of a rank-{rank} tensor");
-        if self.bytes.is_empty() {
-            // The product of the other sides may overflow.
-            return Self {
-                dtype: self.dtype,
-                shape: axes.iter().map(|&axis| self.shape[axis]).collect(),
-                bytes: Bytes::new(),
-            };
-        }
-        let mut strides = vec![1usize; rank];
-        for axis in (1..rank).rev() {
-            strides[axis - 1] = strides[axis] * self.shape[axis];
-        }
-        let shape: Vec<usize> = axes.iter().map(|&axis| self.shape[axis]).collect();
-        let size = self.dtype.size();
-        let mut bytes = Vec::with_capacity(self.bytes.len());
-        let mut index = vec![0usize; rank];
-        for _ in 0..self.bytes.len() / size {
-            let offset: usize = index.iter().zip(axes).map(|(&i, &axis)| i * strides[axis]).sum();
-            bytes.extend_from_slice(&self.bytes[offset * size..(offset + 1) * size]);
-            for axis in (0..rank).rev() {
-                index[axis] += 1;
-                if index[axis] < shape[axis] {
-                    break;
-                }
-                index[axis] = 0;
+        let turned = match &self.data {
+            // Without values, the product of the other sides may overflow.
+            Data::RowMajor(bytes) if bytes.is_empty() => {
+                let shape = axes.iter().map(|&axis| self.shape[axis]).collect();
+                return Self { dtype: self.dtype, shape, data: self.data.clone() };
             }
-        }
-        Self { dtype: self.dtype, shape, bytes: bytes.into() }
+            Data::RowMajor(bytes) => Turned::new(bytes.clone(), &self.shape, axes),
+            Data::Turned(turned) => turned.turned(axes),
+        };
+        Self { dtype: self.dtype, shape: turned.shape().to_vec(), data: Data::Turned(Arc::new(turned)) }
     }
 }
 
@@ -252,6 +275,38 @@ mod tests {
         assert_eq!(turned.shape(), [4, 2, 3]);
         assert_eq!(turned.to_f32()[..3], [0.0, 4.0, 8.0]);
         assert_eq!(turned.transposed(&[1, 2, 0]), tensor);
+    }
+
+    /// Values of every type size, and sides that blocks of lanes do not divide.
+    #[test]
+    fn a_transposed_tensor_has_every_value_at_its_place() {
+        let shape = [3, 2, 17, 35];
+        let count = shape.iter().product::<usize>();
+        for dtype in [DType::F32, DType::F16, DType::F64, DType::U8] {
+            let bytes: Vec<u8> = (0..count * dtype.size()).map(|at| (at * 7 % 60) as u8).collect();
+            let tensor = RawTensor::new(dtype, shape, bytes.into()).unwrap();
+            let stored = tensor.to_f32();
+            for axes in [[3, 2, 0, 1], [0, 1, 3, 2], [1, 0, 2, 3], [2, 3, 1, 0]] {
+                let turned = tensor.transposed(&axes);
+                let side = axes.map(|axis| shape[axis]);
+                let mut expected = Vec::with_capacity(count);
+                for at in 0..count {
+                    let index = [
+                        at / (side[1] * side[2] * side[3]),
+                        at / (side[2] * side[3]) % side[1],
+                        at / side[3] % side[2],
+                        at % side[3],
+                    ];
+                    let mut place = [0; 4];
+                    axes.iter().zip(index).for_each(|(&axis, i)| place[axis] = i);
+                    expected.push(stored[((place[0] * 2 + place[1]) * 17 + place[2]) * 35 + place[3]]);
+                }
+                assert_eq!(turned.to_f32(), expected, "{dtype:?} {axes:?}");
+                let copied = RawTensor::new(dtype, side, turned.bytes().clone()).unwrap();
+                assert_eq!(copied.to_f32(), expected, "{dtype:?} {axes:?} as bytes");
+                assert_eq!(turned.byte_len(), tensor.byte_len());
+            }
+        }
     }
 
     #[test]

@@ -85,11 +85,12 @@ impl Checkpoint {
     /// Takes `arch` on: tensors of the modules that `replaced` names come from `fresh`, all others stay.
     fn keep_shared(&mut self, arch: Arch, fresh: &StateDict, replaced: impl Fn(Module) -> bool) {
         let old = &self.state;
-        let state = StateDict::from_fn(&arch, |param| {
+        let mut state = StateDict::from_fn(&arch, |param| {
             let source = if replaced(param.module) { fresh } else { old };
             let tensor = source.get(param.module, param.leaf).or_else(|| fresh.get(param.module, param.leaf));
             tensor.cloned().unwrap_or_else(|| panic!("no tensor for {param:?}"))
         });
+        state.extend_maps(old.maps());
         self.state = state;
         self.arch = arch;
     }

@@ -234,6 +234,7 @@ fn assemble(
     let model = path.display().to_string();
     let recorded = file.metadata.get(CONFIG_ENTRY).cloned();
     let recorded_preprocessor = file.metadata.get(PREPROCESSOR_ENTRY).cloned();
+    let maps = file.maps;
     let tensors = recognise(file.tensors).map_err(|source| CheckpointError::Layout { model: model.clone(), source })?;
     check_dtypes(&model, &tensors)?;
     let inferred = infer(&tensors).map_err(|source| CheckpointError::Infer { model: model.clone(), source })?;
@@ -265,8 +266,9 @@ fn assemble(
         Some((path, _)) => CheckpointError::Config { path: path.to_path_buf(), source },
         None => CheckpointError::InferredConfig { model: model.clone(), source },
     })?;
-    let state = StateDict::from_tensors(&arch, tensors)
+    let mut state = StateDict::from_tensors(&arch, tensors)
         .map_err(|source| CheckpointError::StateDict { model: model.clone(), source })?;
+    state.extend_maps(&maps);
     let config = config.as_ref().map(|(path, text)| (*path, text.as_str()));
     let in_folder = folder.is_some_and(|folder| folder.join(PREPROCESSOR_FILE).is_file());
     let preprocessor = match (&recorded_preprocessor, in_folder) {

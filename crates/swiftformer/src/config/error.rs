@@ -10,7 +10,7 @@ pub(super) const SHOWN: usize = 60;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// Not JSON at all.
-    #[error("the config is not valid JSON: {0}")]
+    #[error("the config is not valid JSON")]
     Json(#[from] serde_json::Error),
     /// Far more values than any config has.
     #[error("the config holds more than {limit} values")]

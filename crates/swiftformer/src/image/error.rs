@@ -9,7 +9,7 @@ use super::{ImageFormat, Window};
 #[non_exhaustive]
 pub enum ImageError {
     /// The file cannot be read.
-    #[error("cannot read {path}: {source}", path = path.display())]
+    #[error("cannot read {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -17,7 +17,7 @@ pub enum ImageError {
         source: std::io::Error,
     },
     /// An error of a named file.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("cannot decode {}", path.display())]
     File {
         /// The file.
         path: PathBuf,

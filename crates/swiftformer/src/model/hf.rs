@@ -33,6 +33,44 @@ pub struct ClassifierOutput {
     pub hidden_states: Vec<Tensor>,
 }
 
+/// What both models share: where they come from and where they go.
+macro_rules! pretrained {
+    ($model:ty, $opened:literal) => {
+        impl $model {
+            #[doc = $opened]
+            ///
+            /// # Errors
+            /// When it cannot be opened, or as `from_checkpoint`.
+            pub fn from_pretrained(
+                model: &str,
+                open_options: &OpenOptions,
+                options: &ModelOptions,
+            ) -> Result<Self, ModelError> {
+                Self::from_checkpoint(open(model, open_options)?, options)
+            }
+
+            /// Saves in Hugging Face's layout.
+            ///
+            /// # Errors
+            /// As [`Checkpoint::save`].
+            pub fn save_pretrained(&self, folder: &Path) -> Result<(), ModelError> {
+                Ok(self.checkpoint.save(folder, Layout::HuggingFace, SaveOptions { overwrite: true })?)
+            }
+
+            /// Config, weights and preprocessing.
+            pub fn checkpoint(&self) -> &Checkpoint {
+                &self.checkpoint
+            }
+        }
+    };
+}
+
+pretrained!(
+    SwiftFormerModel,
+    "Opens a hub id, folder, file, `demo` or `random:…`, and leaves final norm and heads out."
+);
+pretrained!(SwiftFormerForImageClassification, "Opens a hub id, folder, file, `demo` or `random:…`.");
+
 fn open(model: &str, open: &OpenOptions) -> Result<Checkpoint, ModelError> {
     let source: ModelSource = model.parse().map_err(|error| {
         let path = model.into();
@@ -42,18 +80,6 @@ fn open(model: &str, open: &OpenOptions) -> Result<Checkpoint, ModelError> {
 }
 
 impl SwiftFormerModel {
-    /// Opens a hub id, folder, file, `demo` or `random:…`, and leaves final norm and heads out.
-    ///
-    /// # Errors
-    /// When it cannot be opened or run.
-    pub fn from_pretrained(
-        model: &str,
-        open_options: &OpenOptions,
-        options: &ModelOptions,
-    ) -> Result<Self, ModelError> {
-        Self::from_checkpoint(open(model, open_options)?, options)
-    }
-
     /// From an opened checkpoint.
     ///
     /// # Errors
@@ -81,34 +107,9 @@ impl SwiftFormerModel {
         let request = OutputRequest { features: true, ..OutputRequest::default() };
         Ok(self.model.run(pixel_values, &request)?.features)
     }
-
-    /// Saves in Hugging Face's layout.
-    ///
-    /// # Errors
-    /// As [`Checkpoint::save`].
-    pub fn save_pretrained(&self, folder: &Path) -> Result<(), ModelError> {
-        Ok(self.checkpoint.save(folder, Layout::HuggingFace, SaveOptions { overwrite: true })?)
-    }
-
-    /// Config, weights and preprocessing.
-    pub fn checkpoint(&self) -> &Checkpoint {
-        &self.checkpoint
-    }
 }
 
 impl SwiftFormerForImageClassification {
-    /// Opens a hub id, folder, file, `demo` or `random:…`.
-    ///
-    /// # Errors
-    /// When it cannot be opened or run, or has no classifier.
-    pub fn from_pretrained(
-        model: &str,
-        open_options: &OpenOptions,
-        options: &ModelOptions,
-    ) -> Result<Self, ModelError> {
-        Self::from_checkpoint(open(model, open_options)?, options)
-    }
-
     /// From an opened checkpoint.
     ///
     /// # Errors
@@ -140,18 +141,5 @@ impl SwiftFormerForImageClassification {
     /// The model as it runs.
     pub fn model(&self) -> &Model {
         &self.model
-    }
-
-    /// Saves in Hugging Face's layout.
-    ///
-    /// # Errors
-    /// As [`Checkpoint::save`].
-    pub fn save_pretrained(&self, folder: &Path) -> Result<(), ModelError> {
-        Ok(self.checkpoint.save(folder, Layout::HuggingFace, SaveOptions { overwrite: true })?)
-    }
-
-    /// Config, weights and preprocessing.
-    pub fn checkpoint(&self) -> &Checkpoint {
-        &self.checkpoint
     }
 }

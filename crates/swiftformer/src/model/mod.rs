@@ -113,7 +113,8 @@ impl SizedPlan {
 }
 
 impl Model {
-    /// Folds and packs a checkpoint; it is not needed any more afterwards.
+    /// Folds and packs a checkpoint; it is not needed any more afterwards. While it is packed, the memory behind tensors that
+    /// are views of a mapped file is let go of, so that the packed weights take its place.
     ///
     /// # Errors
     /// When nothing says which dialect trained the weights, or the machine lacks the instruction set.

@@ -7,6 +7,7 @@
 mod describe;
 mod fold;
 mod packed;
+mod product;
 mod run;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! A network folded and packed for one instruction set. Independent of the image size, and shared by all plans.
 
+use std::cell::Cell;
+
 use swiftformer_kernels::{
     Activation as Kernel, AttentionQueryKey, Depthwise3x3, Kernels, Mlp, PackedMatrix, Pooling, attention_scratch_len,
 };
@@ -95,26 +97,37 @@ pub(super) enum PackedTail {
 
 impl PackedModel {
     pub(super) fn pack(arch: &Arch, state: &StateDict, kernels: Kernels) -> Self {
-        let packer = Packer { folder: Folder::new(state, arch.config.batch_norm_eps), kernels };
+        let packer =
+            Packer { folder: Folder::new(state, arch.config.batch_norm_eps), kernels, state, unreleased: Cell::new(0) };
         let stages = arch.stages.iter().map(|stage| PackedStage {
             transition: stage.transition.as_ref().map(|layer| packer.conv_norm(layer)),
             blocks: stage.blocks.iter().map(|block| packer.block(block)).collect(),
         });
         let stages = stages.collect();
         let stem = [0, 1].map(|index| packer.conv_norm(&arch.stem[index]));
-        Self { kernels, stem, stages, tail: packer.tail(&arch.tail) }
+        let tail = packer.tail(&arch.tail);
+        state.release_pages();
+        Self { kernels, stem, stages, tail }
     }
 }
 
 struct Packer<'a> {
     folder: Folder<'a>,
     kernels: Kernels,
+    state: &'a StateDict,
+    /// Values packed since pages were let go of.
+    unreleased: Cell<usize>,
 }
+
+/// Pages go back to the system when so many values were packed: 4 MiB of them, a twentieth of a large network.
+const RELEASE_AFTER: usize = 1 << 20;
 
 impl Packer<'_> {
     fn matrix(&self, affine: &Affine) -> PackedMatrix {
         let inputs = affine.weight.len() / affine.out;
-        PackedMatrix::pack(self.kernels, &affine.weight, Some(&affine.bias), inputs, affine.out)
+        let matrix = PackedMatrix::pack(self.kernels, &affine.weight, Some(&affine.bias), inputs, affine.out);
+        self.release(affine);
+        matrix
     }
 
     fn conv_norm(&self, layer: &ConvNorm) -> PackedConv {
@@ -122,7 +135,17 @@ impl Packer<'_> {
         let affine = self.folder.conv_norm(layer);
         let shape = [conv.out_channels, conv.in_channels, conv.kernel[0], conv.kernel[1]];
         let matrix = PackedMatrix::pack_conv2d(self.kernels, &affine.weight, Some(&affine.bias), shape);
+        self.release(&affine);
         PackedConv { conv: conv.clone(), matrix }
+    }
+
+    /// The packed weights take the place of the file's.
+    fn release(&self, packed: &Affine) {
+        self.unreleased.set(self.unreleased.get() + packed.weight.len());
+        if self.unreleased.get() >= RELEASE_AFTER {
+            self.state.release_pages();
+            self.unreleased.set(0);
+        }
     }
 
     fn activation(&self, act: &Act) -> PackedActivation {

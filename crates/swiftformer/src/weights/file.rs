@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 use super::detect::{FileKind, detect};
 use super::error::WeightsError;
+use super::mapped::{self, FileMap};
 use super::torch::Checkpoint;
-use super::{hdf5, mapped, safetensors, sharded};
+use super::{hdf5, safetensors, sharded};
 use crate::tensor::TensorMap;
 
 /// How to read a weight file.
@@ -46,6 +47,8 @@ pub struct WeightFile {
     pub available: Vec<String>,
     /// The one of `available` that `tensors` came from.
     pub selected: Option<String>,
+    /// The mapped files that `tensors` are views of.
+    pub(crate) maps: Vec<FileMap>,
 }
 
 /// Reads the weight file at `path`, of any kind, told by its content. An index of shards is followed into its folder.
@@ -65,11 +68,12 @@ pub struct WeightFile {
 /// When the file cannot be read, holds no weights, or is damaged; the error names the file.
 pub fn read_file(path: &Path, options: &ReadOptions) -> Result<WeightFile, WeightsError> {
     let read = || {
-        let bytes = mapped::open(path, options.memory_map).map_err(WeightsError::Io)?;
+        let (bytes, map) = mapped::open(path, options.memory_map).map_err(WeightsError::Io)?;
         if options.follow_index && detect(&bytes)? == FileKind::Json {
             return sharded::read(&bytes, path.parent().unwrap_or(Path::new("")), options);
         }
-        read_bytes(bytes, options)
+        let file = read_bytes(bytes, options)?;
+        Ok(WeightFile { maps: map.into_iter().collect(), ..file })
     };
     let file = read().map_err(|error| error.in_file(path))?;
     tracing::debug!(path = %path.display(), kind = %file.kind, tensors = file.tensors.len(), "read weights");
@@ -91,7 +95,7 @@ pub fn read_bytes(bytes: Bytes, options: &ReadOptions) -> Result<WeightFile, Wei
                 return Err(WeightsError::NoStateDicts { asked: asked.clone(), kind });
             }
             let (tensors, metadata) = safetensors::read(&bytes)?;
-            return Ok(WeightFile { kind, tensors, metadata, available: Vec::new(), selected: None });
+            return Ok(WeightFile { kind, tensors, metadata, available: Vec::new(), selected: None, maps: Vec::new() });
         }
         FileKind::Hdf5 => {
             if let Some(asked) = &options.state_dict {
@@ -101,7 +105,7 @@ pub fn read_bytes(bytes: Bytes, options: &ReadOptions) -> Result<WeightFile, Wei
             let tensors = weights.flat().map(|(path, tensor)| (path, tensor.clone())).collect();
             let keras = weights.keras_version.map(|version| ("keras_version".to_owned(), version));
             let metadata = keras.into_iter().collect();
-            return Ok(WeightFile { kind, tensors, metadata, available: Vec::new(), selected: None });
+            return Ok(WeightFile { kind, tensors, metadata, available: Vec::new(), selected: None, maps: Vec::new() });
         }
         FileKind::Json => return Err(WeightsError::Unsupported { kind, place: "without the files they list" }),
     };
@@ -112,5 +116,6 @@ pub fn read_bytes(bytes: Bytes, options: &ReadOptions) -> Result<WeightFile, Wei
         metadata: checkpoint.metadata(),
         available: checkpoint.available(),
         selected: state_dict.key,
+        maps: Vec::new(),
     })
 }

@@ -71,10 +71,13 @@ pub fn read(index: &[u8], folder: &Path, options: &ReadOptions) -> Result<Weight
     }
     let index: Index = serde_json::from_slice(index).map_err(ShardedError::Index)?;
     let mut shards: HashMap<&str, TensorMap> = HashMap::new();
+    let mut maps = Vec::new();
     let mut tensors = TensorMap::with_capacity(index.weight_map.len());
     for (name, shard) in &index.weight_map {
         if !shards.contains_key(shard.as_str()) {
-            shards.insert(shard, read_shard(folder, shard, options)?);
+            let file = read_shard(folder, shard, options)?;
+            maps.extend(file.maps);
+            shards.insert(shard, file.tensors);
         }
         let found = shards.get(shard.as_str()).and_then(|tensors| tensors.get(name));
         let missing = || ShardedError::MissingTensor { tensor: name.clone(), shard: shard.clone() };
@@ -85,25 +88,23 @@ pub fn read(index: &[u8], folder: &Path, options: &ReadOptions) -> Result<Weight
         other => other.to_string(),
     };
     let metadata: BTreeMap<_, _> = index.metadata.into_iter().map(|(key, value)| (key, text(value))).collect();
-    Ok(WeightFile { kind: FileKind::Json, tensors, metadata, available: Vec::new(), selected: None })
+    Ok(WeightFile { kind: FileKind::Json, tensors, metadata, available: Vec::new(), selected: None, maps })
 }
 
-fn read_shard(folder: &Path, shard: &str, options: &ReadOptions) -> Result<TensorMap, WeightsError> {
+fn read_shard(folder: &Path, shard: &str, options: &ReadOptions) -> Result<WeightFile, WeightsError> {
     if !is_plain_name(shard) {
         return Err(ShardedError::ShardName { shard: shard.to_owned() }.into());
     }
     let path = folder.join(shard);
     let read = read_file(&path, &ReadOptions { follow_index: false, ..options.clone() });
-    Ok(read
-        .map_err(|error| match error {
-            WeightsError::InFile { source, .. }
-                if matches!(*source, WeightsError::Unsupported { kind: FileKind::Json, .. }) =>
-            {
-                ShardedError::NestedIndex { shard: shard.to_owned() }.into()
-            }
-            other => other,
-        })?
-        .tensors)
+    read.map_err(|error| match error {
+        WeightsError::InFile { source, .. }
+            if matches!(*source, WeightsError::Unsupported { kind: FileKind::Json, .. }) =>
+        {
+            ShardedError::NestedIndex { shard: shard.to_owned() }.into()
+        }
+        other => other,
+    })
 }
 
 fn is_plain_name(name: &str) -> bool {

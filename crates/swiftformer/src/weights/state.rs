@@ -10,13 +10,22 @@ use crate::{
 
 use super::{
     layout::{Recognised, to_tensorflow},
+    mapped::FileMap,
     names::{Layout, Names},
 };
 
 /// Every tensor of one network by its place, in PyTorch's shapes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct StateDict {
     tensors: HashMap<(Module, Leaf), RawTensor>,
+    /// The mapped files that tensors may be views of.
+    maps: Vec<FileMap>,
+}
+
+impl PartialEq for StateDict {
+    fn eq(&self, other: &Self) -> bool {
+        self.tensors == other.tensors
+    }
 }
 
 /// A tensor whose shape is not the network's.
@@ -103,13 +112,13 @@ impl StateDict {
         }
         error.unexpected = file.tensors.into_keys().filter(|name| !known.contains(name)).collect();
         let fits = error.missing.is_empty() && error.unexpected.is_empty() && error.misshapen.is_empty();
-        if fits { Ok(Self { tensors }) } else { Err(error) }
+        if fits { Ok(Self { tensors, maps: Vec::new() }) } else { Err(error) }
     }
 
     /// Builds the state dict of `arch` from a function that gives every tensor.
     pub fn from_fn(arch: &Arch, mut tensor: impl FnMut(&Param) -> RawTensor) -> Self {
         let tensors = arch.params().iter().map(|param| ((param.module, param.leaf), tensor(param))).collect();
-        Self { tensors }
+        Self { tensors, maps: Vec::new() }
     }
 
     /// The tensors under the names, and with the axes, of `layout`.
@@ -136,8 +145,34 @@ impl StateDict {
     /// # Panics
     /// When the network this state dict was built for has no such tensor.
     pub fn values(&self, module: Module, leaf: Leaf) -> Vec<f32> {
+        let mut values = Vec::new();
+        self.append_values(module, leaf, &mut values);
+        values
+    }
+
+    /// Appends the values of one tensor as `f32`.
+    ///
+    /// # Panics
+    /// As [`StateDict::values`].
+    pub fn append_values(&self, module: Module, leaf: Leaf, values: &mut Vec<f32>) {
         let tensor = self.get(module, leaf);
-        tensor.unwrap_or_else(|| panic!("the state dict has no {leaf:?} of {module:?}")).to_f32()
+        tensor.unwrap_or_else(|| panic!("the state dict has no {leaf:?} of {module:?}")).append_f32(values);
+    }
+
+    /// Adds to the mapped files whose pages [`StateDict::release_pages`] lets go of.
+    pub(crate) fn extend_maps(&mut self, maps: &[FileMap]) {
+        self.maps.extend_from_slice(maps);
+    }
+
+    /// The mapped files that tensors may be views of.
+    pub(crate) fn maps(&self) -> &[FileMap] {
+        &self.maps
+    }
+
+    /// Lets go of the memory behind tensors that are views of mapped files. They stay as they are, and what is read again
+    /// comes from the file again.
+    pub fn release_pages(&self) {
+        self.maps.iter().for_each(FileMap::release_pages);
     }
 
     /// Puts a tensor in place of another.
@@ -152,6 +187,6 @@ impl StateDict {
 
     /// Bytes of all tensors.
     pub fn byte_len(&self) -> usize {
-        self.tensors.values().map(|tensor| tensor.bytes().len()).sum()
+        self.tensors.values().map(RawTensor::byte_len).sum()
     }
 }

@@ -40,7 +40,7 @@ pub enum Hdf5Error {
         limit: u64,
     },
     /// An error inside one object of the file.
-    #[error("`{path}`: {source}")]
+    #[error("in `{path}`")]
     Object {
         /// Path of the group or dataset, `/` for the root.
         path: String,
@@ -65,7 +65,7 @@ pub enum Hdf5Error {
         problem: &'static str,
     },
     /// The output could not be written.
-    #[error("writing the HDF5 file: {0}")]
+    #[error("cannot write the HDF5 file")]
     Io(#[from] std::io::Error),
 }
 

@@ -37,8 +37,11 @@ fn get_u64(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
 }
 
+/// The error with its causes.
 fn error(bytes: Vec<u8>) -> String {
-    read(bytes.into()).unwrap_err().to_string()
+    let error = read(bytes.into()).unwrap_err();
+    let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[test]
@@ -162,7 +165,7 @@ fn a_shape_larger_than_the_values_is_an_error_that_names_the_dataset() {
         let mut file = small();
         let shape = find(&file, &[2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0], 0);
         put(&mut file, shape, &side.to_le_bytes());
-        assert!(error(file).starts_with("`group/weight`: "), "{side}");
+        assert!(error(file).starts_with("in `group/weight`: "), "{side}");
     }
 }
 
@@ -175,7 +178,7 @@ fn huge_datasets_that_were_never_written_end_at_a_limit() {
     let layout = find(&file, &[&[3, 1][..], &[0xff; 8], &24u64.to_le_bytes()].concat(), 0);
     put(&mut file, layout + 10, &(1u64 << 31).to_le_bytes());
     let error = error(file);
-    assert!(error.starts_with("`never_written`: the file asks for too much: copied values in bytes"), "{error}");
+    assert!(error.starts_with("in `never_written`: the file asks for too much: copied values in bytes"), "{error}");
 }
 
 #[test]
@@ -184,7 +187,7 @@ fn huge_chunked_datasets_end_at_a_limit() {
     let shape = find(&file, &[50, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0], 0);
     put(&mut file, shape, &(1u64 << 28).to_le_bytes());
     let error = error(file);
-    assert!(error.starts_with("`gzip_shuffle`: the file asks for too much: filtered values in bytes"), "{error}");
+    assert!(error.starts_with("in `gzip_shuffle`: the file asks for too much: filtered values in bytes"), "{error}");
 }
 
 #[test]
@@ -215,7 +218,7 @@ fn links_that_leave_the_file_are_unsupported_by_name() {
     let mut file = small();
     let entry = find(&file, b"SNOD", 0) + 8;
     put(&mut file, entry + 16, &2u32.to_le_bytes());
-    assert!(error(file).starts_with("`group`: unsupported: the soft link `weight`"));
+    assert!(error(file).starts_with("in `group`: unsupported: the soft link `weight`"));
 }
 
 #[test]

@@ -244,7 +244,9 @@ fn an_attribute_over_64_kib_is_not_written() {
     let attributes = Attributes::from([("list".to_owned(), Attribute::Strings(vec![String::new(); 4096]))]);
     let file = Hdf5File { groups: [("group".to_owned(), attributes)].into_iter().collect(), ..Hdf5File::default() };
     let error = write(&file, Vec::new()).unwrap_err();
-    assert_eq!(error.to_string(), "`group`: attribute `list` takes 65600 bytes, an object header message holds 65528");
+    assert_eq!(error.to_string(), "in `group`");
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(source, "attribute `list` takes 65600 bytes, an object header message holds 65528");
 }
 
 #[test]
