@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import array
 import json
+import math
 import os
 import select
 import signal
 import subprocess
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class Turn:
 
     median: float
     least: float
-    ceiling: float | None = None
+    ceiling: float = math.nan
 
 
 @dataclass
@@ -38,6 +38,8 @@ class Cell:
     """Where and how an engine runs once: everything that a contestant needs to know."""
 
     folder: Path
+    variant: str
+    size: int
     batch: int
     threads: int
     seconds: float
@@ -57,6 +59,8 @@ class Child:
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                                             env=os.environ | cell.environment)
+        assert self.process.stdin and self.process.stdout
+        self.questions, self.answers = self.process.stdin, self.process.stdout
 
     @classmethod
     def python(cls, engine: Engine, python: str, cell: Cell) -> Child:
@@ -69,10 +73,10 @@ class Child:
         return cls(engine, [str(program), engine.name, str(model), str(cell.input), str(cell.threads), str(cell.seconds)], cell)
 
     def answer(self, seconds: float) -> dict:
-        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
+        ready, _, _ = select.select([self.answers], [], [], seconds)
         if not ready:
             raise Failed(f"no answer within {seconds:.0f} s")
-        line = self.process.stdout.readline()
+        line = self.answers.readline()
         if not line:
             status = self.process.wait()
             last = (self.log.read_text(errors="replace").strip().splitlines() or [""])[-1]
@@ -91,8 +95,8 @@ class Child:
     def turn(self) -> Turn:
         self.process.send_signal(signal.SIGCONT)
         try:
-            self.process.stdin.write(b"go\n")
-            self.process.stdin.flush()
+            self.questions.write(b"go\n")
+            self.questions.flush()
         except BrokenPipeError:
             # The last word explains it.
             self.answer(TURN_SECONDS)
@@ -113,8 +117,8 @@ class Child:
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
+        self.questions.close()
+        self.answers.close()
 
 
 class Ours:
@@ -127,8 +131,8 @@ class Ours:
         self.command = [str(program.path), "forward", str(cell.input), *options, *chosen]
         if isa and "--isa" in program.help["forward"]:
             self.command += ["--isa", isa]
-        self.bench = [str(program.path), "bench", *options, "--precision", engine.precision, "--seconds", str(cell.seconds),
-                      "--format", "json"] + (["--isa", isa] if isa else [])
+        self.bench = [str(program.path), "bench", *options, "--precision", engine.precision, "--size", f"{cell.size}x{cell.size}",
+                      "--seconds", str(cell.seconds), "--format", "json"] + (["--isa", isa] if isa else [])
         self.checked = engine.precision == "f32" or bool(chosen)
         self.output = cell.folder / f"{engine.name}.safetensors"
         self.report: dict = {}
@@ -141,9 +145,7 @@ class Ours:
         return read_tensor(self.output, "logits")
 
     def turn(self) -> Turn:
-        size = json.loads(header(self.cell.input)[0])["pixel_values"]["shape"][2:]
-        command = self.bench + ["--size", "x".join(map(str, size))]
-        self.report = json.loads(spoken(command, self.cell.environment))
+        self.report = json.loads(spoken(self.bench, self.cell.environment))
         return Turn(self.report["median_ms"], self.report["min_ms"], self.report["ceiling_gflops"])
 
     def since_avx512(self) -> None:
@@ -169,7 +171,7 @@ class Program:
 
 def spoken(command: list[str], environment: dict[str, str] | None = None) -> str:
     """The standard output of a program that must end well."""
-    result = subprocess.run(command, capture_output=True, text=True, env=os.environ | (environment or {}))
+    result = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | (environment or {}))
     if result.returncode:
         last = (result.stderr.strip().splitlines() or ["no message"])[-1]
         raise Failed(f"ended with {result.returncode}: {last}")
@@ -193,8 +195,3 @@ def read_tensor(path: Path, name: str) -> list[list[float]]:
     values = array.array("f", path.read_bytes()[start + begin:start + end])
     rows, columns = entry["shape"]
     return [list(values[row * columns:(row + 1) * columns]) for row in range(rows)]
-
-
-def wait_quietly(seconds: float) -> None:
-    """Lets the clock and the caches settle between the engines."""
-    time.sleep(seconds)

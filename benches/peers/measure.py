@@ -1,16 +1,17 @@
 """Runs one block: prepares files, starts the engines, checks their logits, has them take turns."""
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from catalogue import ENGINES, TOLERANCE, Block, Engine, crate_versions
-from contestants import Cell, Child, Failed, Ours, Program, Turn, wait_quietly
+from contestants import Cell, Child, Failed, Ours, Program, Turn
 from holding import environment
 from prepare import batch_folder, product
 
@@ -55,7 +56,7 @@ class Measured:
     isa: str = ""
 
     def base(self, precision: str) -> Result | None:
-        """Our own times at that precision; those in f32 where this build has no other."""
+        """Our own times at that precision."""
         for name in ("ours", "ours-bf16"):
             result = self.results.get(name)
             if result and result.turns and result.engine.precision == precision:
@@ -85,7 +86,7 @@ class Measured:
 class Stage:
     """Everything that the blocks share: programs, environments, folders."""
 
-    def __init__(self, options):
+    def __init__(self, options: argparse.Namespace):
         self.options = options
         self.work: Path = options.work
         self.program = Program(options.program)
@@ -131,49 +132,48 @@ class Stage:
             # The environment that converts for one engine may have its own PyTorch: the first one named counts.
             self.versions = found | self.versions
 
-    def prepare(self, what: str, python: str, cell: Cell, variant: str) -> None:
+    def prepare(self, what: str, python: str, cell: Cell) -> None:
+        """Makes one file, unless it is there."""
         if product(what, cell.folder, cell.batch).is_file():
             return
-        batch = 1 if what == "ncnn" else cell.batch
-        if batch != cell.batch:
-            self.prepare("model", sys.executable, Cell(cell.folder, batch, 1, 0, cell.logs), variant)
-        note(f"preparing {what} of {variant}, batch {batch}")
-        command = [python, str(HERE / "prepare.py"), what, "--folder", str(cell.folder), "--variant", variant,
-                   "--size", str(self.options.size), "--batch", str(batch)]
-        log = cell.logs / f"prepare-{what}-{variant}-{batch}.txt"
+        if what == "ncnn" and cell.batch != 1:
+            cell = replace(cell, batch=1)
+            self.prepare("model", sys.executable, cell)
+        note(f"preparing {what} of {cell.variant}, batch {cell.batch}")
+        command = [python, str(HERE / "prepare.py"), what, "--folder", str(cell.folder), "--variant", cell.variant,
+                   "--size", str(cell.size), "--batch", str(cell.batch)]
+        log = cell.logs / f"prepare-{what}-{cell.variant}-{cell.batch}.txt"
         with log.open("w") as out:
-            status = subprocess.run(command, stdout=out, stderr=out).returncode
+            status = subprocess.run(command, check=False, stdout=out, stderr=out).returncode
         if status:
             last = (log.read_text(errors="replace").strip().splitlines() or [""])[-1]
             raise Failed(f"no {what} file: {last}")
 
-    def start(self, engine: Engine, cell: Cell, variant: str, held: bool) -> Child | Ours:
+    def start(self, engine: Engine, cell: Cell, held: bool) -> Child | Ours:
         if engine.kind == "ours":
-            return Ours(engine, self.program, self.options.isa or ("avx2" if held else None), cell)
+            return Ours(engine, self.program, "avx2" if held else self.options.isa, cell)
         if held and not self.options.hold and not engine.own_switch:
             raise Failed("cannot be held to AVX2 on this machine")
-        python = self.python(engine.name)
-        if engine.conversion:
-            self.prepare(engine.conversion, python, cell, variant)
         # Code that was compiled for one instruction set must not be found by the other.
         caches = {"TORCHINDUCTOR_CACHE_DIR": str(self.work / ("inductor-avx2" if held else "inductor"))}
         settings = environment(self.options.hold) if held else {}
-        cell = Cell(cell.folder, cell.batch, cell.threads, cell.seconds, cell.logs, caches | settings)
+        cell = replace(cell, environment=caches | settings)
         if engine.kind == "rust":
             return Child.rust(engine, self.options.rust_peers, cell)
-        return Child.python(engine, python, cell)
+        return Child.python(engine, self.python(engine.name), cell)
 
     def ready(self, block: Block, variant: str) -> tuple[Cell, dict[str, Failed]]:
         """Prepares every file that the block's engines need; conversions must not run beside a measurement."""
         folder = self.work / f"{variant}-{self.options.size}"
-        cell = Cell(folder, block.batch, block.threads, self.options.seconds, self.logs)
-        self.prepare("model", sys.executable, cell, variant)
+        options = self.options
+        cell = Cell(folder, variant, options.size, block.batch, block.threads, options.seconds, self.logs)
+        self.prepare("model", sys.executable, cell)
         failures = {}
         for name in self.present(block):
             engine = ENGINES[name]
             try:
                 if engine.conversion:
-                    self.prepare(engine.conversion, self.python(name), cell, variant)
+                    self.prepare(engine.conversion, self.python(name), cell)
             except Failed as reason:
                 failures[name] = reason
         return cell, failures
@@ -192,7 +192,7 @@ class Stage:
                 try:
                     if name in failures:
                         raise failures[name]
-                    running[name] = self.start(result.engine, cell, variant, block.held)
+                    running[name] = self.start(result.engine, cell, block.held)
                 except (Failed, OSError) as reason:
                     result.failure = str(reason)
             for name in list(running):
@@ -200,8 +200,8 @@ class Stage:
                 if measured.results[name].failure:
                     running.pop(name).close()
             begin = time.monotonic()
-            for _ in range(self.options.rounds):
-                take_turns(running, measured.results)
+            for round_number in range(self.options.rounds):
+                take_turns(round_number, running, measured.results)
             self.look_back(running, measured, time.monotonic() - begin)
         finally:
             for contestant in running.values():
@@ -237,16 +237,18 @@ def check(contestant: Child | Ours, result: Result, expected: list[list[float]])
         result.failure = f"gives other logits: they differ by {result.difference:.2g}"
 
 
-def take_turns(running: dict[str, Child | Ours], results: dict[str, Result]) -> None:
+def take_turns(round_number: int, running: dict[str, Child | Ours], results: dict[str, Result]) -> None:
     """One round. An engine that fails is out of the block, times and all: the ratios pair the rounds."""
-    for name in list(running):
+    names = list(running)
+    # Each round begins with another engine, so that none always follows the same one.
+    first = round_number % max(len(names), 1)
+    for name in names[first:] + names[:first]:
         try:
             results[name].turns.append(running[name].turn())
         except (Failed, ValueError, KeyError) as reason:
             results[name].failure = str(reason)
             results[name].turns.clear()
             running.pop(name).close()
-        wait_quietly(0.01)
 
 
 def note(text: str) -> None:

@@ -14,14 +14,19 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prepare import batch_folder, product
+
+if TYPE_CHECKING:
+    import numpy
 
 # As in rust/src/main.rs.
 WARM_UP = 3
 LEAST_RUNS = 3
 
-Run = Callable[[], "object"]
+# Runs the engine once on its images; gives the logits as a numpy array.
+Run = Callable[[], "numpy.ndarray"]
 
 
 def openvino(folder: Path, images, threads: int, precision: str) -> Run:
