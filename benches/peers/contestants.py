@@ -127,13 +127,14 @@ class Ours:
     def __init__(self, engine: Engine, program: Program, isa: str | None, cell: Cell):
         self.cell = cell
         options = ["--model", str(cell.folder), "--threads", str(cell.threads), "--batch", str(cell.batch)]
-        chosen = ["--precision", engine.precision] if "--precision" in program.help["forward"] else []
+        knows = program.has_precision("forward", engine.precision)
+        chosen = ["--precision", engine.precision] if knows else []
         self.command = [str(program.path), "forward", str(cell.input), *options, *chosen]
         if isa and "--isa" in program.help["forward"]:
             self.command += ["--isa", isa]
         self.bench = [str(program.path), "bench", *options, "--precision", engine.precision, "--size", f"{cell.size}x{cell.size}",
                       "--seconds", str(cell.seconds), "--format", "json"] + (["--isa", isa] if isa else [])
-        self.checked = engine.precision == "f32" or bool(chosen)
+        self.checked = engine.precision == "f32" or knows
         self.output = cell.folder / f"{engine.name}.safetensors"
         self.report: dict = {}
 
@@ -163,9 +164,10 @@ class Program:
         self.version = spoken([str(path), "--version"]).strip()
         self.help = {command: spoken([str(path), command, "--help"]) for command in ("bench", "forward")}
 
-    def has_precision(self, precision: str) -> bool:
-        # As clap lists possible values, with or without descriptions.
-        listed = self.help["bench"].split("--precision", 1)[-1].split("\n      --", 1)[0]
+    def has_precision(self, command: str, precision: str) -> bool:
+        """Whether a command's help lists that precision, as clap writes it: with descriptions of the values or without."""
+        _, found, after = self.help[command].partition("--precision")
+        listed = after.split("\n      --", 1)[0] if found else ""
         return precision in listed.replace(":", " ").replace(",", " ").replace("]", " ").split()
 
 

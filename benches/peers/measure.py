@@ -53,7 +53,8 @@ class Measured:
     results: dict[str, Result]
     macs: int = 0
     deviation: float = 0.0
-    isa: str = ""
+    # Instruction set of ours, by precision.
+    isas: dict[str, str] = field(default_factory=dict)
 
     def base(self, precision: str) -> Result | None:
         """Our own times at that precision."""
@@ -106,7 +107,7 @@ class Stage:
         for name in self.options.engines:
             engine = ENGINES[name]
             if engine.kind == "ours":
-                if not self.program.has_precision(engine.precision):
+                if not self.program.has_precision("bench", engine.precision):
                     self.missing[name] = f"this build of the program has no `--precision {engine.precision}`"
             elif engine.kind == "rust":
                 if self.options.rust_peers.is_file():
@@ -215,7 +216,8 @@ class Stage:
             since = contestant.since_avx512()
             measured.results[name].saw_avx512 = None if since is None else since < seconds
             if isinstance(contestant, Ours) and contestant.report:
-                measured.macs, measured.isa = contestant.report["macs"], contestant.report["isa"]
+                measured.macs = contestant.report["macs"]
+                measured.isas[measured.results[name].engine.precision] = contestant.report["isa"]
 
 
 def check(contestant: Child | Ours, result: Result, expected: list[list[float]]) -> None:

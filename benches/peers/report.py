@@ -99,7 +99,7 @@ def headline(block: Block, result: Result | None) -> str:
     return f"{result.median():.2f}" if block.batch == 1 else f"{1e3 * block.batch / result.median():.1f}"
 
 
-def details(block: Block, one: Measured) -> list[str]:
+def details(block: Block, one: Measured, work: Path) -> list[str]:
     """All numbers of one model, fastest first."""
     ceilings = []
     for precision in ("f32", "bf16"):
@@ -107,8 +107,9 @@ def details(block: Block, one: Measured) -> list[str]:
         if values:
             middle = sorted(values)[len(values) // 2]
             ceilings.append(f"{middle:.0f} GFLOP/s in {precision} ({min(values):.0f} to {max(values):.0f})")
-    isa = f"; ours on {one.isa}" if one.isa else ""
-    lines = [f"### {one.variant.upper()}", "", f"Ceiling: {', '.join(ceilings) or 'not measured'}{isa}.", ""]
+    isas = ", ".join(f"{isa} for {precision}" for precision, isa in one.isas.items())
+    ours = f" Ours runs on {isas}." if isas else ""
+    lines = [f"### {one.variant.upper()}", "", f"Ceiling: {', '.join(ceilings) or 'not measured'}.{ours}", ""]
     batches = block.batch > 1
     times = "median, images/s | best, images/s" if batches else "median, ms | least, ms"
     seen = " AVX-512 seen |" if block.held else ""
@@ -116,17 +117,17 @@ def details(block: Block, one: Measured) -> list[str]:
     lines.append("|---|---|---:|---:|---:|---:|---:|" + ("---|" if block.held else ""))
     results = sorted(one.results.values(), key=lambda result: (result.engine.precision != "f32", bool(result.failure),
                                                                result.median() if result.turns else 0))
-    return lines + [row(block, one, result) for result in results]
+    return lines + [row(block, one, result, work) for result in results]
 
 
-def row(block: Block, one: Measured, result: Result) -> str:
+def row(block: Block, one: Measured, result: Result, work: Path) -> str:
     engine = result.engine
     title = f"**{engine.title}**" if engine.kind == "ours" else engine.title
     start = f"| {title} | {engine.precision} |"
     difference = number(result.difference, ".1e")
     seen = {True: " yes |", False: " no |", None: " – |"}[result.saw_avx512] if block.held else ""
     if result.failure:
-        reason = re.sub(r"[|\n]", " ", result.failure)[:160]
+        reason = re.sub(r"[|\n]", " ", result.failure.replace(f"{work}/", ""))[:160]
         return f"{start} **failed**: {reason} | – | – | – | {difference} |{seen}"
     if block.batch > 1:
         times = f"{1e3 * block.batch / result.median():.1f} | {1e3 * block.batch / result.least():.1f}"
@@ -158,5 +159,5 @@ def page(stage: Stage, blocks: list[tuple[Block, list[Measured]]], command: str,
             lines += [*held_note(stage), ""]
         lines += [*at_a_glance(block, measured), ""]
         for one in measured:
-            lines += [*details(block, one), ""]
+            lines += [*details(block, one, stage.work), ""]
     return "\n".join(lines).rstrip() + "\n"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times this project's engine beside others: same machine, same minute, same weights, same input.
 
-Setup (about 8 GB; LiteRT's converter wants a PyTorch of its own, hence two environments):
+Setup (about 12 GB, and a C compiler; LiteRT's converter wants a PyTorch of its own, hence two environments):
 
     python3 -m venv peers
     peers/bin/pip install torch torchvision transformers safetensors onnx onnxscript onnxruntime openvino ncnn pnnx
@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -114,6 +115,8 @@ def command(options: argparse.Namespace) -> str:
 
 def main() -> None:
     options = arguments()
+    # Ends like Ctrl-C does, so that no stopped child is left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with contextlib.ExitStack() as stack:
         options.work = (options.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))).resolve()
         options.work.mkdir(parents=True, exist_ok=True)

@@ -160,7 +160,7 @@ def main() -> None:
             run()
         for _ in sys.stdin:
             say(turn(run, options.seconds))
-    except Exception as error:  # whatever a library raises belongs into the table
+    except Exception as error:  # noqa: BLE001, whatever a library raises belongs into the table
         say({"error": f"{type(error).__name__}: {error}"})
         sys.exit(1)
 

@@ -13,8 +13,17 @@ type TractPlan = Arc<TypedRunnableModel>;
 
 /// A model ready to run on its images.
 pub enum Engine {
-    Rten { model: Box<rten::Model>, input: NodeId, output: NodeId, options: RunOptions, images: rten_tensor::NdTensor<f32, 4> },
-    Tract { plan: TractPlan, images: TValue },
+    Rten {
+        model: Box<rten::Model>,
+        input: NodeId,
+        output: NodeId,
+        options: RunOptions,
+        images: rten_tensor::NdTensor<f32, 4>,
+    },
+    Tract {
+        plan: TractPlan,
+        images: TValue,
+    },
 }
 
 impl Engine {
@@ -41,7 +50,8 @@ impl Engine {
             tract_linalg::multithread::set_default_executor(tract_linalg::multithread::Executor::multithread(threads));
         }
         let fact = InferenceFact::dt_shape(f32::datum_type(), images.shape);
-        let plan = tract_onnx::onnx().model_for_path(path)?.with_input_fact(0, fact)?.into_optimized()?.into_runnable()?;
+        let plan =
+            tract_onnx::onnx().model_for_path(path)?.with_input_fact(0, fact)?.into_optimized()?.into_runnable()?;
         let images = Tensor::from_shape(&images.shape, &images.values)?;
         Ok(Self::Tract { plan, images: images.into_tvalue() })
     }
