@@ -1,213 +1,151 @@
 #!/usr/bin/env python3
 """Times this project's engine beside others: same machine, same minute, same weights, same input.
 
-Setup (about 4 GB):
+Setup (about 12 GB, and a C compiler; LiteRT's converter wants a PyTorch of its own, hence two environments):
 
-    python3 -m venv peers && peers/bin/pip install torch torchvision transformers timm onnx onnxscript onnxruntime openvino
+    python3 -m venv peers
+    peers/bin/pip install torch torchvision transformers safetensors onnx onnxscript onnxruntime openvino ncnn pnnx
+    python3 -m venv peers-litert
+    peers-litert/bin/pip install litert-torch ai-edge-litert transformers safetensors
     cargo build --release
+    cargo build --release --manifest-path benches/peers/rust/Cargo.toml
+
+Then
+
     peers/bin/python benches/peers/run.py --variants xs,l3 --threads 1
 
-Every engine runs in a process of its own that waits for a line, runs for a moment, and answers with its median time. The
-engines take turns, round after round, so that all see the same clock; the table gives the median over the rounds and the
-median of the round-by-round ratios to ours. Before timing, all engines get the same image and must give the same logits.
+prints tables, and with `--page` measures and writes all of docs/benchmarks.md:
 
-`--output FILE` writes the table as Markdown.
+    peers/bin/python benches/peers/run.py --page --python litert=peers-litert/bin/python \\
+        --work target/peers --output docs/benchmarks.md
+
+Every engine runs in a process of its own that waits for a line, runs for a moment, and answers with its median and least time. The
+engines take turns, round after round, so that all see the same clock. Before timing, all get the same images and must give
+PyTorch's logits. What is not installed is left out with a line that says so; what fails is in the table.
+
+The Python that runs this script needs torch and transformers; `--python ENGINE=PATH` names another one for an engine. Models and
+conversions go to the folder of `--work` and are made once: remove it after changing the version of a converter.
 """
+from __future__ import annotations
+
 import argparse
-import json
-import os
-import platform
-import statistics
-import subprocess
+import contextlib
+import signal
 import sys
 import tempfile
-import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-ENGINES = ("ours", "openvino", "openvino-bf16", "onnxruntime", "torch", "torch-compiled")
-# Largest difference of logits that counts as the same answer, by the engine's precision.
-TOLERANCE = {"f32": 1e-3, "bf16": 0.5}
+import holding
+import report
+from catalogue import ENGINES, FAST, TOLERANCE, Block, page
+from measure import Stage, note
+from prepare import SHAPES
+
+HERE = Path(__file__).parent
 
 
-def make_model(variant: str, folder: Path, size: int) -> None:
-    """A transformers model with random weights whose activations stay near one, as a folder and as ONNX."""
-    import torch
-    from transformers import SwiftFormerConfig, SwiftFormerForImageClassification
-
-    shapes = {
-        "xs": ([3, 3, 6, 4], [48, 56, 112, 220]),
-        "s": ([3, 3, 9, 6], [48, 64, 168, 224]),
-        "l1": ([4, 3, 10, 5], [48, 96, 192, 384]),
-        "l3": ([4, 4, 12, 6], [64, 128, 320, 512]),
-    }
-    depths, dims = shapes[variant]
-    torch.manual_seed(0)
-    config = SwiftFormerConfig(depths=depths, embed_dims=dims, num_labels=1000, layer_scale_init_value=0.3)
-    model = SwiftFormerForImageClassification(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1 and parameter.shape[0] > 1 and parameter[0].numel() > 1:
-                parameter.normal_(0, 1.2 / parameter[0].numel() ** 0.5)
-        model.train()
-        for _ in range(8):
-            model(torch.randn(4, 3, size, size))
-    model.eval().save_pretrained(folder)
-    image = torch.randn(1, 3, size, size)
-    torch.onnx.export(model, (image,), str(folder / "model.onnx"), input_names=["pixel_values"],
-                      output_names=["logits"], opset_version=17, dynamo=False)
-    from safetensors.torch import save_file
-    save_file({"pixel_values": image}, str(folder / "input.safetensors"))
+def names(known: Iterable[str]) -> Callable[[str], list[str]]:
+    """Parses a list with commas whose items must be known."""
+    def parse(text: str) -> list[str]:
+        items = text.split(",")
+        for item in items:
+            if item not in known:
+                raise argparse.ArgumentTypeError(f"{item} is none of {', '.join(known)}")
+        return items
+    return parse
 
 
-class Python:
-    """An engine with a Python interface; `run` gives the logits."""
-
-    def __init__(self, engine: str, folder: Path, threads: int):
-        from safetensors.numpy import load_file
-        self.image = load_file(str(folder / "input.safetensors"))["pixel_values"]
-        onnx = str(folder / "model.onnx")
-        if engine.startswith("openvino"):
-            import openvino
-            settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY",
-                        "INFERENCE_PRECISION_HINT": "bf16" if engine.endswith("bf16") else "f32"}
-            request = openvino.compile_model(onnx, "CPU", settings).create_infer_request()
-            self.run = lambda: request.infer([self.image])[0]
-        elif engine == "onnxruntime":
-            import onnxruntime
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = threads
-            session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
-            self.run = lambda: session.run(None, {"pixel_values": self.image})[0]
-        else:
-            import torch
-            from transformers import SwiftFormerForImageClassification
-            torch.set_num_threads(threads)
-            model = SwiftFormerForImageClassification.from_pretrained(folder).eval()
-            if engine == "torch-compiled":
-                os.environ["TORCHINDUCTOR_FREEZING"] = "1"
-                import torch._inductor.config
-                torch._inductor.config.freezing = True
-                model = torch.compile(model)
-            tensor = torch.from_numpy(self.image)
-
-            def run():
-                with torch.inference_mode():
-                    return model(tensor).logits.numpy()
-            self.run = run
+def numbers(text: str) -> list[int]:
+    return [int(item) for item in text.split(",")]
 
 
-def serve(engine: str, folder: Path, threads: int, seconds: float) -> None:
-    """The child process: logits first, then a median for every line on stdin."""
-    peer = Python(engine, folder, threads)
-    print(json.dumps([float(value) for value in peer.run()[0]]), flush=True)
-    for _ in range(3):
-        peer.run()
-    for _ in sys.stdin:
-        times = []
-        start = time.perf_counter()
-        while time.perf_counter() - start < seconds or len(times) < 5:
-            before = time.perf_counter()
-            peer.run()
-            times.append(time.perf_counter() - before)
-        print(json.dumps(statistics.median(times) * 1e3), flush=True)
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--page", action="store_true", help="measure what docs/benchmarks.md shows, whatever --variants, --threads, "
+                        "--batch and --hold-avx2 say")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, models and engines")
+    parser.add_argument("--variants", type=names(SHAPES), default=list(SHAPES), metavar="V,…")
+    parser.add_argument("--engines", type=names(ENGINES), metavar="E,…", help=f"of {', '.join(ENGINES)}")
+    parser.add_argument("--threads", type=numbers, default=[1], metavar="N,…")
+    parser.add_argument("--batch", type=numbers, default=[1], metavar="N,…")
+    parser.add_argument("--size", type=int, default=224, help="height and width of the images")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=float, help="time of one turn of one engine")
+    parser.add_argument("--isa", help="instruction set of our program; its best unless given")
+    parser.add_argument("--hold-avx2", action="store_true", help="hold the peers to AVX2, and ours by --isa avx2")
+    parser.add_argument("--python", action="append", default=[], metavar="ENGINE=PATH", help="Python of an engine, such as "
+                        "litert=peers-litert/bin/python")
+    parser.add_argument("--program", type=Path, default=HERE.parents[1] / "target/release/swiftformer")
+    parser.add_argument("--rust-peers", type=Path, default=HERE / "rust/target/release/peers", help="the program of rust/")
+    parser.add_argument("--work", type=Path, help="folder for models and conversions; a temporary one unless given")
+    parser.add_argument("--prepare", action="store_true", help="make the models and conversions and stop: --work keeps them for a "
+                        "quiet hour")
+    parser.add_argument("--output", type=Path, help="write the page as Markdown")
+    options = parser.parse_args()
+    options.python = dict(item.split("=", 1) for item in options.python)
+    options.rounds = options.rounds or (3 if options.quick else 5)
+    options.seconds = options.seconds or (0.25 if options.quick else 0.4)
+    fast = [name for name in ENGINES if name in FAST]
+    options.engines = options.engines or (fast if options.quick else list(ENGINES))
+    if "ours" not in options.engines:
+        options.engines.insert(0, "ours")
+    return options
 
 
-class Child:
-    """A peer in a process of its own."""
-
-    def __init__(self, engine: str, folder: Path, options):
-        command = [sys.executable, __file__, "--serve", engine, "--folder", str(folder), "--threads",
-                   str(options.threads), "--seconds", str(options.seconds)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.logits = json.loads(self.process.stdout.readline())
-
-    def milliseconds(self) -> float:
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+def plan(options: argparse.Namespace) -> list[Block]:
+    if options.page:
+        return page(options.quick, options.hold is not None)
+    return [Block(tuple(options.variants), threads, batch, tuple(options.engines), options.hold_avx2)
+            for batch in options.batch for threads in options.threads]
 
 
-class Ours:
-    """This project's program."""
-
-    def __init__(self, folder: Path, options):
-        self.command = [options.program, "bench", "--model", str(folder), "--threads", str(options.threads), "--size",
-                        f"{options.size}x{options.size}", "--seconds", str(options.seconds), "--format", "json"]
-        output = folder / "output.safetensors"
-        subprocess.run([options.program, "forward", str(folder / "input.safetensors"), "--model", str(folder),
-                        "--output", str(output)], check=True)
-        from safetensors.numpy import load_file
-        self.logits = [float(value) for value in load_file(str(output))["logits"][0]]
-
-    def milliseconds(self) -> float:
-        result = json.loads(subprocess.run(self.command, check=True, capture_output=True, text=True).stdout)
-        self.peak_fraction, self.ceiling = result["peak_fraction"], result["ceiling_gflops"]
-        return result["median_ms"]
-
-
-def compare(variant: str, options) -> list:
-    """Rows (engine, median ms, ratio to ours, largest difference of logits)."""
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        make_model(variant, folder, options.size)
-        engines = {name: Ours(folder, options) if name == "ours" else Child(name, folder, options)
-                   for name in options.engines}
-        ours = engines["ours"]
-        differences = {}
-        for name, engine in engines.items():
-            differences[name] = max(abs(a - b) for a, b in zip(engine.logits, ours.logits))
-            allowed = TOLERANCE["bf16" if name.endswith("bf16") else "f32"]
-            if not differences[name] <= allowed:
-                raise SystemExit(f"{name} gives other logits on {variant}: they differ by {differences[name]:.2e}")
-        times = {name: [] for name in engines}
-        for _ in range(options.rounds):
-            for name, engine in engines.items():
-                times[name].append(engine.milliseconds())
-        print(f"{variant}: ours at {100 * ours.peak_fraction:.0f} % of {ours.ceiling:.0f} GFLOP/s", file=sys.stderr)
-        rows = []
-        for name in engines:
-            ratios = [theirs / mine for theirs, mine in zip(times[name], times["ours"])]
-            rows.append((name, statistics.median(times[name]), statistics.median(ratios), differences[name]))
-        return rows
-
-
-def versions() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-    found = []
-    for package in ("torch", "onnxruntime", "openvino"):
-        try:
-            found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            pass
-    return ", ".join(found)
+def command(options: argparse.Namespace) -> str:
+    """The command that writes the page, with the folders that the setup names."""
+    start, words = "peers/bin/python benches/peers/run.py", iter(sys.argv[1:])
+    kept = []
+    for word in words:
+        if word in ("--python", "--program", "--rust-peers", "--work", "--output"):
+            next(words, None)
+        elif not word.startswith(("--python=", "--program=", "--rust-peers=", "--work=", "--output=")):
+            kept.append(word)
+    places = "--python litert=peers-litert/bin/python --work target/peers --output docs/benchmarks.md"
+    return f"{start} {' '.join(kept)} \\\n    {places}"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--variants", default="xs,s,l1,l3")
-    parser.add_argument("--engines", default=",".join(ENGINES), type=lambda text: text.split(","))
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=0.5, help="time of one turn of one engine")
-    parser.add_argument("--program", default=str(Path(__file__).parents[2] / "target/release/swiftformer"))
-    parser.add_argument("--output", type=Path, help="write the table as Markdown")
-    parser.add_argument("--serve", help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.serve:
-        return serve(options.serve, options.folder, options.threads, options.seconds)
-    if "ours" not in options.engines:
-        options.engines.insert(0, "ours")
-    lines = [f"{platform.machine()}, {options.threads} thread(s), {options.size}×{options.size}, batch 1, "
-             f"{options.rounds} rounds; {versions()}.", "",
-             "| model | engine | ms | its time over ours | largest difference of logits |", "|---|---|---|---|---|"]
-    for variant in options.variants.split(","):
-        for name, milliseconds, ratio, difference in compare(variant, options):
-            lines.append(f"| {variant} | {name} | {milliseconds:.2f} | {ratio:.2f} | {difference:.1e} |")
-            print(lines[-1], flush=True)
+    options = arguments()
+    # Ends like Ctrl-C does, so that no stopped child is left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with contextlib.ExitStack() as stack:
+        options.work = (options.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))).resolve()
+        options.work.mkdir(parents=True, exist_ok=True)
+        compare(options)
+
+
+def compare(options: argparse.Namespace) -> None:
+    options.hold = holding.library(options.work)
+    stage = Stage(options)
+    blocks = plan(options)
+    # All conversions come first: the measurements then follow each other closely.
+    for block in blocks:
+        for variant in block.variants:
+            stage.ready(block, variant)
+    if options.prepare:
+        return
+    measured = []
+    for block in blocks:
+        note(f"== {block.title}")
+        measured.append((block, [stage.measure(block, variant) for variant in block.variants]))
+    deviations = [one.deviation for _, group in measured for one in group]
+    introduction = {"size": options.size, "seconds": options.seconds, "rounds": options.rounds,
+                    "deviation": max(deviations), **TOLERANCE}
+    text = report.page(stage, measured, command(options), introduction)
     if options.output:
-        options.output.write_text("\n".join(lines) + "\n")
+        options.output.write_text(text)
+        note(f"wrote {options.output}")
+    else:
+        print(text)
 
 
 if __name__ == "__main__":
