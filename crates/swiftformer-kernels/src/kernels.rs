@@ -153,6 +153,12 @@ impl Kernels {
         self.1
     }
 
+    /// The best kernels of this CPU for products of a single row, which would leave most of a tile empty.
+    pub fn for_single_rows(self) -> Self {
+        let vectors = (self.kind() == IsaKind::Amx).then(|| Self::with(IsaKind::Avx512)).flatten();
+        vectors.map_or(self, |kernels| kernels.with_precision(self.1))
+    }
+
     /// All instruction sets of this CPU, best first.
     pub fn available() -> Vec<IsaKind> {
         IsaKind::ALL.iter().copied().filter(|&kind| Self::with(kind).is_some()).collect()

@@ -25,7 +25,7 @@ fn checkpoint(arch: &Arch, state: &StateDict) -> Checkpoint {
 }
 
 fn compile(arch: &Arch, state: &StateDict, isa: IsaKind, threads: usize) -> Model {
-    Model::new(&checkpoint(arch, state), &ModelOptions { threads, isa: Some(isa) }).unwrap()
+    Model::new(&checkpoint(arch, state), &ModelOptions { threads, isa: Some(isa), ..ModelOptions::default() }).unwrap()
 }
 
 /// Runs on every instruction set of this machine, alone and on three threads, which must agree to the bit.

@@ -30,7 +30,7 @@ fn loading_a_model_takes_less_than_twice_its_file() {
     if let Ok(model) = env::var(MODEL) {
         let before = memory("VmRSS:");
         let checkpoint = Checkpoint::open(&model.parse().unwrap(), &OpenOptions::default()).unwrap();
-        let model = Model::new(&checkpoint, &ModelOptions { threads: 1, isa: None }).unwrap();
+        let model = Model::new(&checkpoint, &ModelOptions { threads: 1, ..ModelOptions::default() }).unwrap();
         println!("grown by {} bytes", memory("VmHWM:") - before);
         drop((checkpoint, model));
         return;

@@ -9,13 +9,13 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use swiftformer::{
     checkpoint::ModelSource,
-    model::{IsaKind, Kernels},
+    model::{IsaKind, Kernels, ModelOptions},
 };
 
 use self::{measure::Bench, report::Report};
 use crate::{
     console,
-    model::{ModelDetails, open},
+    model::{ModelDetails, PrecisionArg, open},
     outcome::Outcome,
 };
 
@@ -42,9 +42,9 @@ pub struct BenchArgs {
     /// Size of the images; the model's own unless given
     #[arg(long, value_name = "HxW")]
     size: Option<Size>,
-    /// Type of weights and activations
-    #[arg(long, value_enum, default_value_t)]
-    precision: Precision,
+    /// What weights and activations are multiplied in
+    #[arg(long, value_enum, default_value_t, value_name = "TYPE")]
+    precision: PrecisionArg,
     /// Instruction set; the best of this machine unless given
     #[arg(long, value_name = "ISA", value_parser = parse_isa)]
     isa: Option<IsaKind>,
@@ -74,13 +74,6 @@ impl FromStr for Size {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Precision {
-    /// 32-bit floats
-    #[default]
-    F32,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// For people
     #[default]
@@ -103,8 +96,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Outcome> {
     let mut bench = Bench::new(
         || open(&args.model, &args.details, None),
         args.size.map(|size| size.0),
-        args.threads,
-        args.isa,
+        &ModelOptions { threads: args.threads, isa: args.isa, precision: args.precision.into() },
         args.batch as usize,
     )?;
     let runs = bench.measure(seconds)?;

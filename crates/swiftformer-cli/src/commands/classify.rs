@@ -70,7 +70,7 @@ pub fn run(args: &ClassifyArgs) -> anyhow::Result<Outcome> {
     if !checkpoint.has_classifier() {
         bail!("{} has no classifier; `swiftformer embed` gives its features", checkpoint.name());
     }
-    let model = compile(&checkpoint, args.run)?;
+    let model = compile(&checkpoint, &args.model, args.run)?;
     let heatmaps = args.heatmap.as_ref().map(|folder| Heatmaps::new(folder, &checkpoint, &inputs)).transpose()?;
     let printer = Printer::new(args.format, checkpoint.config());
     let preparation = Preparation {

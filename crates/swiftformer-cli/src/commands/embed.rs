@@ -59,7 +59,7 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<Outcome> {
     let names = || names.iter().map(String::as_str);
     let rows = output.map(|(path, format)| Rows::create(path, format, "embeddings", names())).transpose()?;
     let checkpoint = open_to_run(&args.model, args.preprocess)?;
-    let mut embedder = Embedder::new(&checkpoint, compile(&checkpoint, args.run)?, rows);
+    let mut embedder = Embedder::new(&checkpoint, compile(&checkpoint, &args.model, args.run)?, rows);
     let preparation = Preparation {
         preprocessor: checkpoint.preprocessor(),
         threads: args.run.threads(),

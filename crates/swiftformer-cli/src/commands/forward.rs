@@ -63,7 +63,7 @@ pub fn run(args: &ForwardArgs) -> anyhow::Result<Outcome> {
     }
     let geometry = checkpoint.arch().geometry([height, width]);
     geometry.with_context(|| format!("`{PIXEL_VALUES}` of {} does not fit the model", args.input.display()))?;
-    let model = compile(&checkpoint, args.run)?;
+    let model = compile(&checkpoint, &args.model, args.run)?;
     let request = OutputRequest {
         hidden_states: args.hidden_states,
         features: args.features,

@@ -6,7 +6,7 @@ mod outputs;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use swiftformer_kernels::nchw_to_nhwc;
-pub use swiftformer_kernels::{IsaKind, Kernels, Pool};
+pub use swiftformer_kernels::{IsaKind, Kernels, Pool, Precision};
 
 use self::outputs::{Collector, stack};
 pub use self::{
@@ -31,6 +31,8 @@ pub struct ModelOptions {
     pub threads: usize,
     /// The instruction set; `None` for the best of this machine.
     pub isa: Option<IsaKind>,
+    /// What products are made with.
+    pub precision: Precision,
 }
 
 /// Why a model cannot be compiled or run.
@@ -127,6 +129,7 @@ impl Model {
                 ModelError::Isa { isa, available }
             })?,
         };
+        let kernels = kernels.with_precision(options.precision);
         let threads = match options.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
@@ -153,6 +156,11 @@ impl Model {
     /// The instruction set in use.
     pub fn isa(&self) -> IsaKind {
         self.network.isa()
+    }
+
+    /// What products are made with.
+    pub fn precision(&self) -> Precision {
+        self.network.kernels().precision()
     }
 
     /// The packed network, to plan and run it by hand.

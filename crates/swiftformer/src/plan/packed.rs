@@ -124,8 +124,17 @@ const RELEASE_AFTER: usize = 1 << 20;
 
 impl Packer<'_> {
     fn matrix(&self, affine: &Affine) -> PackedMatrix {
+        self.matrix_for(self.kernels, affine)
+    }
+
+    /// A head sees one row only.
+    fn head(&self, affine: &Affine) -> PackedMatrix {
+        self.matrix_for(self.kernels.for_single_rows(), affine)
+    }
+
+    fn matrix_for(&self, kernels: Kernels, affine: &Affine) -> PackedMatrix {
         let inputs = affine.weight.len() / affine.out;
-        let matrix = PackedMatrix::pack(self.kernels, &affine.weight, Some(&affine.bias), inputs, affine.out);
+        let matrix = PackedMatrix::pack(kernels, &affine.weight, Some(&affine.bias), inputs, affine.out);
         self.release(affine);
         matrix
     }
@@ -225,10 +234,10 @@ impl Packer<'_> {
             Tail::Features(norms) => PackedTail::Features(norms.iter().map(channels).collect()),
             Tail::Classifier { norm, heads } => PackedTail::Classifier {
                 norm: channels(norm),
-                logits: heads.as_ref().map(|heads| self.matrix(&self.folder.heads(norm, heads))),
+                logits: heads.as_ref().map(|heads| self.head(&self.folder.heads(norm, heads))),
                 heads: heads.as_ref().map(|heads| {
                     let pack = |head: &Linear| self.folder.norm_linear(norm, head.module, head.out_features);
-                    Box::new([0, 1].map(|head| self.matrix(&pack(&heads[head]))))
+                    Box::new([0, 1].map(|head| self.head(&pack(&heads[head]))))
                 }),
             },
         }
@@ -278,7 +287,11 @@ impl PackedMlp {
 
     /// Floats of scratch for `rows` rows.
     pub(super) fn scratch_len(&self, rows: usize) -> usize {
-        if self.activation.is_learnt() { rows * self.first.outputs() + self.learnt_scratch_len(rows) } else { self.kernel().scratch_len(rows) }
+        if self.activation.is_learnt() {
+            rows * self.first.outputs() + self.learnt_scratch_len(rows)
+        } else {
+            self.kernel().scratch_len(rows)
+        }
     }
 
     /// Floats of scratch of each layer by itself.

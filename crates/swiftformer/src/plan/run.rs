@@ -1,8 +1,6 @@
 //! Running a plan on one image.
 
-use swiftformer_kernels::{
-    Activation, Conv2d, Epilogue, ImageShape, Kernels, MlpInput, Parts, Pool, Rows, RowsMut,
-};
+use swiftformer_kernels::{Activation, Conv2d, Epilogue, ImageShape, Kernels, MlpInput, Parts, Pool, Rows, RowsMut};
 
 use super::{
     ConvLayer, Plan, Step, Workspace,
@@ -122,7 +120,13 @@ impl Plan {
     }
 
     /// What stands behind the stages.
-    fn finish(&self, map: &[f32], spare: &mut [f32], [pooled, scores, scratch]: [&mut [f32]; 3], sink: &mut dyn TapSink) {
+    fn finish(
+        &self,
+        map: &[f32],
+        spare: &mut [f32],
+        [pooled, scores, scratch]: [&mut [f32]; 3],
+        sink: &mut dyn TapSink,
+    ) {
         let kernels = self.network.packed.kernels;
         let shape = self.output;
         if sink.wants(Tap::Last) {
@@ -152,6 +156,7 @@ impl Plan {
             if sink.wants(tap) {
                 let labels = matrix.outputs();
                 let (input, output) = (Rows::new(pooled, 1, shape.channels), &mut scores[..labels]);
+                let kernels = kernels.for_single_rows();
                 kernels.pointwise(matrix, input, RowsMut::new(output, 1, labels), Epilogue::default(), scratch);
                 sink.take(tap, output, vector(labels));
             }

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context;
 use swiftformer::{
     checkpoint::Checkpoint,
-    model::{IsaKind, Model, ModelOptions},
+    model::{Model, ModelOptions},
     plan::{StepInfo, Tap, TapSink},
 };
 use swiftformer_kernels::{ImageShape, Pool};
@@ -63,13 +63,12 @@ impl Bench {
     pub fn new(
         open: impl FnOnce() -> anyhow::Result<Checkpoint>,
         size: Option<[usize; 2]>,
-        threads: usize,
-        isa: Option<IsaKind>,
+        options: &ModelOptions,
         batch: usize,
     ) -> anyhow::Result<Self> {
         let start = Instant::now();
         let checkpoint = open()?;
-        let model = Model::new(&checkpoint, &ModelOptions { threads, isa })?;
+        let model = Model::new(&checkpoint, options)?;
         let size = size.unwrap_or(checkpoint.config().image_size);
         let macs = checkpoint.arch().macs(size).context("the model cannot take this size")?;
         drop(checkpoint);

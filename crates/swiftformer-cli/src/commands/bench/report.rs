@@ -60,7 +60,7 @@ impl Report {
             threads: bench.model.threads(),
             batch: bench.batch,
             size: bench.size,
-            precision: "f32",
+            precision: bench.model.precision().name(),
             runs: runs.seconds.len(),
             median_ms: median * 1e3,
             min_ms: runs.quantile(0.0) * 1e3,

@@ -8,6 +8,8 @@ use core::arch::asm;
 
 use super::pack::{TILE_BYTES, WEIGHT_ROW};
 
+const _: () = assert!(TILE_BYTES == 1024 && WEIGHT_ROW == 64, "as the assembly has it");
+
 /// What `ldtilecfg` reads: palette 1, and rows and bytes a row of each register.
 #[repr(C, align(64))]
 struct Configuration {
@@ -132,7 +134,7 @@ pub(super) unsafe fn finish(shape: Shape, buffer: *mut f32, rows: usize) {
     }
 }
 
-/// What a step multiplies: where its input starts, the bytes between rows and between tiles of rows, and its weights.
+/// What a product reads: where its input starts, the bytes between rows and between tiles of rows, and its weights.
 #[derive(Clone, Copy)]
 pub(super) struct Operands {
     pub(super) input: *const u8,
@@ -141,187 +143,57 @@ pub(super) struct Operands {
     pub(super) weight: *const u8,
 }
 
-/// Input tiles at byte `$at` of the step.
-macro_rules! input {
-    (pair $at:literal) => {
-        concat!(
-            "tileloadd tmm4, [{first} + {rows}*1 + ",
-            $at,
-            "]\n",
-            "tileloadd tmm5, [{second} + {rows}*1 + ",
-            $at,
-            "]",
-        )
-    };
-}
-
-/// Products with weight tiles number `$tile` (and the next) of the step.
-macro_rules! product {
-    (pair $tile:literal, $next:literal) => {
-        concat!(
-            "tileloadd tmm6, [{weight} + {line}*1 + 1024*",
-            $tile,
-            "]\n",
-            "tdpbf16ps tmm0, tmm4, tmm6\n",
-            "tdpbf16ps tmm2, tmm5, tmm6\n",
-            "tileloadd tmm7, [{weight} + {line}*1 + 1024*",
-            $next,
-            "]\n",
-            "tdpbf16ps tmm1, tmm4, tmm7\n",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-        )
-    };
-    (quad $at:literal, $tile:literal) => {
-        concat!(
-            "tileloadd tmm6, [{weight} + {line}*1 + 1024*",
-            $tile,
-            "]\n",
-            "tileloadd tmm4, [{first} + {rows}*1 + ",
-            $at,
-            "]\n",
-            "tdpbf16ps tmm0, tmm4, tmm6\n",
-            "tileloadd tmm5, [{second} + {rows}*1 + ",
-            $at,
-            "]\n",
-            "tdpbf16ps tmm1, tmm5, tmm6\n",
-            "tileloadd tmm4, [{third} + {rows}*1 + ",
-            $at,
-            "]\n",
-            "tdpbf16ps tmm2, tmm4, tmm6\n",
-            "tileloadd tmm5, [{fourth} + {rows}*1 + ",
-            $at,
-            "]\n",
-            "tdpbf16ps tmm3, tmm5, tmm6",
-        )
-    };
-    (duo $at:literal, $tile:literal) => {
-        concat!(
-            "tileloadd tmm6, [{weight} + {line}*1 + 1024*",
-            $tile,
-            "]\n",
-            "tileloadd tmm4, [{first} + {rows}*1 + ",
-            $at,
-            "]\n",
-            "tdpbf16ps tmm0, tmm4, tmm6\n",
-            "tileloadd tmm5, [{second} + {rows}*1 + ",
-            $at,
-            "]\n",
-            "tdpbf16ps tmm1, tmm5, tmm6",
-        )
-    };
-}
-
-/// The assembly of one step, for the operands that its shape has.
-macro_rules! step {
-    (pair $operands:ident, [$($text:expr),+ $(,)?]) => {
-        tile_asm!([$($text),+]
-            first = in(reg) $operands.input,
-            second = in(reg) $operands.input.wrapping_add($operands.tile_bytes),
-            rows = in(reg) $operands.row_bytes,
-            weight = in(reg) $operands.weight,
-            line = in(reg) WEIGHT_ROW,)
-    };
-    (duo $operands:ident, [$($text:expr),+ $(,)?]) => {
-        step!(pair $operands, [$($text),+])
-    };
-    (quad $operands:ident, [$($text:expr),+ $(,)?]) => {
-        tile_asm!([$($text),+]
-            first = in(reg) $operands.input,
-            second = in(reg) $operands.input.wrapping_add($operands.tile_bytes),
-            third = in(reg) $operands.input.wrapping_add(2 * $operands.tile_bytes),
-            fourth = in(reg) $operands.input.wrapping_add(3 * $operands.tile_bytes),
-            rows = in(reg) $operands.row_bytes,
-            weight = in(reg) $operands.weight,
-            line = in(reg) WEIGHT_ROW,)
-    };
-}
-
-const _: () = assert!(TILE_BYTES == 1024 && WEIGHT_ROW == 64, "as the assembly has it");
-
-/// 32 inputs in three parts: the six largest of the nine products of parts.
+/// Adds the products of the input tiles at byte `AT` with weight tile `TILE` of every column tile. Of a [`Shape::Pair`]
+/// the input is loaded only if `LOAD`: otherwise it is that of the product before.
 ///
 /// # Safety
-/// Tiles are open; the operands are readable: 192 bytes of every input row, three tiles of weights a column tile.
+/// Tiles are open; 64 bytes of every input row from `AT` on, and the weights, are readable.
 #[inline(always)]
-pub(super) unsafe fn split_group(shape: Shape, operands: Operands) {
+pub(super) unsafe fn product<const AT: usize, const TILE: usize, const LOAD: bool>(shape: Shape, operands: Operands) {
+    let Operands { input, row_bytes, tile_bytes, weight } = operands;
+    let input = input.wrapping_add(AT);
     // SAFETY: the caller vouches for the operands.
     unsafe {
         match shape {
-            Shape::Pair => step!(pair operands, [
-                input!(pair 0),
-                product!(pair 0, 1),
-                product!(pair 2, 3),
-                product!(pair 4, 5),
-                input!(pair 64),
-                product!(pair 2, 3),
-                product!(pair 0, 1),
-                input!(pair 128),
-                product!(pair 0, 1),
-            ]),
-            Shape::Quad => step!(quad operands, [
-                product!(quad 0, 0),
-                product!(quad 0, 1),
-                product!(quad 0, 2),
-                product!(quad 64, 1),
-                product!(quad 64, 0),
-                product!(quad 128, 0),
-            ]),
-            Shape::Duo => step!(duo operands, [
-                product!(duo 0, 0),
-                product!(duo 0, 1),
-                product!(duo 0, 2),
-                product!(duo 64, 1),
-                product!(duo 64, 0),
-                product!(duo 128, 0),
-            ]),
-        }
-    }
-}
-
-/// The last 16 inputs in three parts: a row holds `high high middle low`, and three overlapping tiles of it meet weights
-/// `high middle`, `low high` and `middle high`.
-///
-/// # Safety
-/// As for [`split_group`], with 128 bytes of every input row.
-#[inline(always)]
-pub(super) unsafe fn split_tail(shape: Shape, operands: Operands) {
-    // SAFETY: the caller vouches for the operands.
-    unsafe {
-        match shape {
-            Shape::Pair => step!(pair operands, [
-                input!(pair 0),
-                product!(pair 0, 1),
-                input!(pair 32),
-                product!(pair 2, 3),
-                input!(pair 64),
-                product!(pair 4, 5),
-            ]),
-            Shape::Quad => step!(quad operands, [
-                product!(quad 0, 0),
-                product!(quad 32, 1),
-                product!(quad 64, 2),
-            ]),
-            Shape::Duo => step!(duo operands, [
-                product!(duo 0, 0),
-                product!(duo 32, 1),
-                product!(duo 64, 2),
-            ]),
-        }
-    }
-}
-
-/// 32 inputs in bfloat16.
-///
-/// # Safety
-/// As for [`split_group`], with 64 bytes of every input row and one tile of weights a column tile.
-#[inline(always)]
-pub(super) unsafe fn bf16_group(shape: Shape, operands: Operands) {
-    // SAFETY: the caller vouches for the operands.
-    unsafe {
-        match shape {
-            Shape::Pair => step!(pair operands, [input!(pair 0), product!(pair 0, 1)]),
-            Shape::Quad => step!(quad operands, [product!(quad 0, 0)]),
-            Shape::Duo => step!(duo operands, [product!(duo 0, 0)]),
+            Shape::Pair => {
+                if LOAD {
+                    tile_asm!([
+                        "tileloadd tmm4, [{first} + {rows}*1]",
+                        "tileloadd tmm5, [{second} + {rows}*1]",
+                    ] first = in(reg) input, second = in(reg) input.wrapping_add(tile_bytes), rows = in(reg) row_bytes,);
+                }
+                let weight = weight.wrapping_add(2 * TILE * TILE_BYTES);
+                tile_asm!([
+                    "tileloadd tmm6, [{weight} + {line}*1]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tileloadd tmm7, [{weight} + {line}*1 + 1024]",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tdpbf16ps tmm3, tmm5, tmm7",
+                ] weight = in(reg) weight, line = in(reg) WEIGHT_ROW,);
+            }
+            Shape::Quad => tile_asm!([
+                "tileloadd tmm6, [{weight} + {line}*1]",
+                "tileloadd tmm4, [{first} + {rows}*1]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm5, [{second} + {rows}*1]",
+                "tdpbf16ps tmm1, tmm5, tmm6",
+                "tileloadd tmm4, [{third} + {rows}*1]",
+                "tdpbf16ps tmm2, tmm4, tmm6",
+                "tileloadd tmm5, [{fourth} + {rows}*1]",
+                "tdpbf16ps tmm3, tmm5, tmm6",
+            ] first = in(reg) input, second = in(reg) input.wrapping_add(tile_bytes),
+                third = in(reg) input.wrapping_add(2 * tile_bytes), fourth = in(reg) input.wrapping_add(3 * tile_bytes),
+                rows = in(reg) row_bytes, weight = in(reg) weight.wrapping_add(TILE * TILE_BYTES),
+                line = in(reg) WEIGHT_ROW,),
+            Shape::Duo => tile_asm!([
+                "tileloadd tmm6, [{weight} + {line}*1]",
+                "tileloadd tmm4, [{first} + {rows}*1]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm5, [{second} + {rows}*1]",
+                "tdpbf16ps tmm1, tmm5, tmm6",
+            ] first = in(reg) input, second = in(reg) input.wrapping_add(tile_bytes), rows = in(reg) row_bytes,
+                weight = in(reg) weight.wrapping_add(TILE * TILE_BYTES), line = in(reg) WEIGHT_ROW,),
         }
     }
 }

@@ -6,7 +6,8 @@
 //!
 //! All rows of a call are brought into the tiles' order first ([`pack`]). Then strip after strip of output channels meets
 //! block after block of rows ([`block`]). While the tile unit works on a block, the vector unit finishes the block before
-//! it ([`finish`]): both kinds of instruction alternate in the program, step by step.
+//! it ([`finish`]): both kinds of instruction alternate in the program, product by product, since the CPU looks only some
+//! hundreds of instructions ahead.
 
 mod block;
 mod finish;
@@ -28,6 +29,9 @@ pub(crate) const BLOCK_ROWS: usize = 256;
 
 /// Hidden channels, in groups, that the two layers of an MLP work on at a time.
 const HIDDEN_GROUPS: usize = 16;
+
+/// Rows that the vector unit finishes at a time, at least: fewer are not worth the call.
+const FINISH_ROWS: usize = 4;
 
 /// Floats of slack to start at a cache line.
 const ALIGNMENT: usize = 16;
@@ -182,84 +186,140 @@ pub(crate) unsafe fn mlp(
     }
 }
 
+/// Most pieces in a table.
+const PIECES: usize = 128;
+
+/// How one vector of a row is read: some of its lanes from one segment.
+#[derive(Clone, Copy, Default)]
+struct Piece {
+    /// From the row's start to what lane 0 would read, in floats; may be before the row.
+    offset: isize,
+    lanes: u16,
+    /// Whether it is the first of its vector.
+    first: bool,
+}
+
 /// Brings rows into the tiles' order.
 ///
 /// # Safety
 /// The view lies within its data, and `planes` has room for its rows at `depth`.
 #[inline(always)]
 unsafe fn split_rows(amx: Amx, depth: Depth, input: InputView<'_>, planes: Planes) {
+    let inputs = input.segments * input.segment_len;
+    let mut pieces = [Piece::default(); PIECES];
+    // The table of a few groups serves all rows; then come the next groups.
+    let mut step = 0;
+    let mut done = 0;
+    while step < depth.steps() {
+        let (mut count, first_step) = (0, step);
+        while step < depth.steps() {
+            let wanted = if step < depth.groups { GROUP } else { 16 };
+            let Some(more) = push_pieces(input, done..(done + wanted).min(inputs), wanted / 16, &mut pieces[count..])
+            else {
+                break;
+            };
+            count += more;
+            done = (done + wanted).min(inputs);
+            step += 1;
+        }
+        assert!(step > first_step, "a table of pieces has room for one group");
+        // SAFETY: the pieces lie within every row, and the planes have its groups.
+        unsafe { split_steps(amx, depth, input, planes, first_step..step, &pieces[..count]) };
+    }
+}
+
+/// Appends the pieces of `vectors` vectors for inputs `range`; `None` where there is no room.
+fn push_pieces(
+    input: InputView<'_>,
+    range: std::ops::Range<usize>,
+    vectors: usize,
+    pieces: &mut [Piece],
+) -> Option<usize> {
+    let mut count = 0;
+    let mut at = range.start;
+    for vector in 0..vectors {
+        let end = (range.start + 16 * (vector + 1)).min(range.end);
+        let mut lane = 0;
+        loop {
+            let (segment, within) = (at / input.segment_len, at % input.segment_len);
+            let run = end.saturating_sub(at).min(input.segment_len - within);
+            let lanes = (((1u32 << run) - 1) << lane) as u16;
+            let offset = (segment * input.segment_stride + within) as isize - lane as isize;
+            // A vector without inputs still needs its (empty) piece; it must not point beyond the row.
+            let offset = if run == 0 { 0 } else { offset };
+            *pieces.get_mut(count)? = Piece { offset, lanes, first: lane == 0 };
+            count += 1;
+            lane += run;
+            at += run;
+            if at >= end {
+                break;
+            }
+        }
+    }
+    Some(count)
+}
+
+/// Brings some groups of all rows into the tiles' order.
+///
+/// # Safety
+/// As for [`split_rows`]; `pieces` are those of `steps`, and lie within every row.
+#[inline(always)]
+unsafe fn split_steps(
+    amx: Amx,
+    depth: Depth,
+    input: InputView<'_>,
+    planes: Planes,
+    steps: std::ops::Range<usize>,
+    pieces: &[Piece],
+) {
     // SAFETY: the token proves AVX-512.
     let splitter = unsafe { Splitter::new() };
-    let inputs = input.segments * input.segment_len;
-    let mut target = planes.data;
+    let mut target = planes.data.wrapping_add(steps.start * depth.group_len());
     for group in 0..input.groups {
         for row in 0..input.rows {
             let start = input.data.as_ptr().wrapping_add(group * input.group_stride + row * input.row_stride);
-            let mut reader = Reader { start, segment_len: input.segment_len, stride: input.segment_stride, at: 0 };
+            let mut pieces = pieces.iter().peekable();
             let mut target_group = target;
-            let mut left = inputs;
-            for _ in 0..depth.groups {
-                // SAFETY: the row has `left` floats more; the target has `groups` groups.
+            for step in steps.clone() {
+                // SAFETY: the caller vouches for pieces and planes.
                 unsafe {
-                    let first = reader.next(amx, left.min(16));
-                    let second = reader.next(amx, left.saturating_sub(16).min(16));
+                    let first = read_vector(amx, start, &mut pieces);
+                    if step == depth.groups {
+                        splitter.write_tail(target_group, first);
+                        break;
+                    }
+                    let second = read_vector(amx, start, &mut pieces);
                     match depth.precision {
                         Precision::F32 => splitter.write_split(target_group, first, second),
                         Precision::Bf16 => splitter.write_bf16(target_group, first, second),
                     }
                 }
                 target_group = target_group.wrapping_add(depth.group_len());
-                left = left.saturating_sub(GROUP);
-            }
-            if depth.tail {
-                // SAFETY: as above; a tail follows the groups.
-                unsafe { splitter.write_tail(target_group, reader.next(amx, left)) };
             }
             target = target.wrapping_add(planes.row_len);
         }
     }
 }
 
-/// Reads the floats of a row that lies in segments.
-struct Reader {
-    /// The segment's start.
+/// The next vector of a row that begins at `start`; lanes of no piece are zero.
+///
+/// # Safety
+/// The pieces' lanes are readable.
+#[inline(always)]
+unsafe fn read_vector<'a>(
+    amx: Amx,
     start: *const f32,
-    segment_len: usize,
-    stride: usize,
-    /// Floats of the segment already read.
-    at: usize,
-}
-
-impl Reader {
-    /// The next `count` floats, the other lanes zero.
-    ///
-    /// # Safety
-    /// The row has `count` floats more, 16 at most.
-    #[inline(always)]
-    unsafe fn next(&mut self, amx: Amx, count: usize) -> <Amx as Isa>::F32 {
-        use core::arch::x86_64::*;
-        // SAFETY: masked lanes are not read; the caller vouches for the others.
-        unsafe {
-            if self.at + 16 <= self.segment_len && count == 16 {
-                let values = amx.load(self.start.wrapping_add(self.at));
-                self.at += 16;
-                return values;
-            }
-            let mut values = amx.zero();
-            let mut lane = 0;
-            while lane < count {
-                if self.at == self.segment_len {
-                    self.start = self.start.wrapping_add(self.stride);
-                    self.at = 0;
-                }
-                let run = (count - lane).min(self.segment_len - self.at);
-                let mask = (((1u32 << run) - 1) << lane) as __mmask16;
-                values = _mm512_mask_loadu_ps(values, mask, self.start.wrapping_add(self.at).wrapping_sub(lane));
-                self.at += run;
-                lane += run;
-            }
-            values
+    pieces: &mut std::iter::Peekable<impl Iterator<Item = &'a Piece>>,
+) -> <Amx as Isa>::F32 {
+    use core::arch::x86_64::{_mm512_mask_loadu_ps, _mm512_maskz_loadu_ps};
+    let Some(piece) = pieces.next() else { return amx.zero() };
+    // SAFETY: masked lanes are not read, and the caller vouches for the others.
+    unsafe {
+        let mut values = _mm512_maskz_loadu_ps(piece.lanes, start.wrapping_offset(piece.offset));
+        while let Some(piece) = pieces.next_if(|piece| !piece.first) {
+            values = _mm512_mask_loadu_ps(values, piece.lanes, start.wrapping_offset(piece.offset));
         }
+        values
     }
 }
 
@@ -378,22 +438,52 @@ impl Product<'_> {
             weight: self.matrix.strip_weight(strip, self.steps.start),
         };
         let weight_step = strip.tiles * depth.group_len() / GROUP * pack::TILE_BYTES;
-        let steps = self.steps.len();
-        let share = pending.map_or(0, |pending| pending.rows.div_ceil(steps.max(1)));
+        let products = match depth.precision {
+            Precision::F32 => 6 * self.steps.len(),
+            Precision::Bf16 => self.steps.len(),
+        };
+        // Rows to finish behind each product, in parts of 256.
+        let share = pending.map_or(0, |pending| (pending.rows * 256).div_ceil(products.max(1)));
+        let mut due = 0;
+        /// One product, then the share of the pending block.
+        macro_rules! product {
+            ($at:literal, $tile:literal, $load:literal) => {
+                block::product::<$at, $tile, $load>(shape, operands);
+                due += share;
+                if let Some(pending) = pending
+                    && due / 256 >= pending.done + FINISH_ROWS
+                {
+                    pending.finish::<F, ACTIVATION, ACCUMULATE>(amx, finish, due / 256, buffers);
+                }
+            };
+        }
         // SAFETY: the caller vouches for tiles, planes and weights.
         unsafe {
             block::start(shape, bias);
             for step in self.steps.clone() {
                 match depth.precision {
-                    Precision::F32 if step == depth.groups => block::split_tail(shape, operands),
-                    Precision::F32 => block::split_group(shape, operands),
-                    Precision::Bf16 => block::bf16_group(shape, operands),
+                    // A row of the tail holds `high high middle low`; three overlapping tiles of it meet weights
+                    // `high middle`, `low high` and `middle high`.
+                    Precision::F32 if step == depth.groups => {
+                        product!(0, 0, true);
+                        product!(32, 1, true);
+                        product!(64, 2, true);
+                    }
+                    // High with high, middle and low; middle with middle and high; low with high.
+                    Precision::F32 => {
+                        product!(0, 0, true);
+                        product!(0, 1, false);
+                        product!(0, 2, false);
+                        product!(64, 1, true);
+                        product!(64, 0, false);
+                        product!(128, 0, true);
+                    }
+                    Precision::Bf16 => {
+                        product!(0, 0, true);
+                    }
                 }
                 operands.input = operands.input.wrapping_add(2 * depth.group_len());
                 operands.weight = operands.weight.wrapping_add(weight_step);
-                if let Some(pending) = pending {
-                    pending.finish::<F, ACTIVATION, ACCUMULATE>(amx, finish, share, buffers);
-                }
             }
             if let Some(pending) = pending {
                 pending.finish::<F, ACTIVATION, ACCUMULATE>(amx, finish, usize::MAX, buffers);
@@ -403,7 +493,7 @@ impl Product<'_> {
 }
 
 impl Pending {
-    /// Finishes up to `count` rows more.
+    /// Finishes rows up to `end`.
     ///
     /// # Safety
     /// The buffer holds this block's sums, and `finish` takes its rows.
@@ -412,25 +502,43 @@ impl Pending {
         &mut self,
         amx: Amx,
         finish: F,
-        count: usize,
+        end: usize,
         buffers: &Buffers,
     ) {
-        let end = self.rows.min(self.done.saturating_add(count));
-        let sums = buffers.0[self.buffer].as_ptr();
-        // SAFETY: the caller vouches for the rows.
-        unsafe {
-            if self.strip.tiles == 2 {
-                let ready = finish.strip::<2>(self.strip);
-                for row in self.done..end {
-                    finish.row::<2, ACTIVATION, ACCUMULATE>(amx, ready, self.row + row, sums.add(row * 32));
-                }
-            } else {
-                let ready = finish.strip::<1>(self.strip);
-                for row in self.done..end {
-                    finish.row::<1, ACTIVATION, ACCUMULATE>(amx, ready, self.row + row, sums.add(row * 16));
+        let end = end.min(self.rows);
+        if end > self.done {
+            let sums = buffers.0[self.buffer].as_ptr();
+            let rows = self.done..end;
+            // SAFETY: the caller vouches for the rows, the token for the instructions.
+            unsafe {
+                if self.strip.tiles == 2 {
+                    finish_rows::<F, ACTIVATION, ACCUMULATE, 2>(amx, finish, self.strip, self.row, rows, sums);
+                } else {
+                    finish_rows::<F, ACTIVATION, ACCUMULATE, 1>(amx, finish, self.strip, self.row, rows, sums);
                 }
             }
+            self.done = end;
         }
-        self.done = end;
+    }
+}
+
+/// A function of its own, since it is called between any two products.
+///
+/// # Safety
+/// As for [`Pending::finish`]; the CPU has the instructions.
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,avx2,fma")]
+#[inline(never)]
+unsafe fn finish_rows<F: Finish, const ACTIVATION: u8, const ACCUMULATE: bool, const V: usize>(
+    amx: Amx,
+    finish: F,
+    strip: Strip,
+    first: usize,
+    rows: std::ops::Range<usize>,
+    sums: *const f32,
+) {
+    let ready = finish.strip::<V>(strip);
+    for row in rows {
+        // SAFETY: as the caller promises.
+        unsafe { finish.row::<V, ACTIVATION, ACCUMULATE>(amx, ready, first + row, sums.add(row * V * 16)) };
     }
 }
