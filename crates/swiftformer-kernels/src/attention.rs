@@ -8,7 +8,7 @@
 //! Blocks are of fixed size, so results do not depend on how tokens are split between threads.
 
 use crate::activation::Activation;
-use crate::gemm::{BLOCK_ROWS, PackedMatrix};
+use crate::gemm::PackedMatrix;
 use crate::isa::Isa;
 use crate::kernels::{Kernel, Kernels};
 use crate::pointwise::Epilogue;
@@ -43,8 +43,9 @@ pub struct AttentionQueryKey<'a> {
 }
 
 impl AttentionQueryKey<'_> {
-    /// Tokens in a block. Ranges of tokens must start at multiples of it.
-    pub const BLOCK: usize = BLOCK_ROWS;
+    /// Tokens in a block. Ranges of tokens must start at multiples of it. It is a row of the map that most attention runs
+    /// on, so that two threads share the 49 tokens of a 7×7 map too.
+    pub const BLOCK: usize = 14;
 
     /// Channels `C` of a token.
     pub fn channels(&self) -> usize {
@@ -57,15 +58,10 @@ impl AttentionQueryKey<'_> {
     }
 }
 
-/// Floats of scratch that phases 1 and 3 need with `matrix`.
-pub fn attention_scratch_len(matrix: &PackedMatrix) -> usize {
-    matrix.pointwise_scratch_len(BLOCK_ROWS)
-}
-
 impl Kernels {
     /// Phase 1. `keys_queries` receives `[tokens, 2·C]` (a token's key, then its query), `partials` the sums of each
     /// block of [`AttentionQueryKey::BLOCK`] tokens ([`AttentionQueryKey::partials_len`] floats). `scratch` may hold
-    /// anything ([`attention_scratch_len`]).
+    /// anything ([`PackedMatrix::pointwise_scratch_len`]).
     ///
     /// # Panics
     /// When a shape or length does not fit.
@@ -85,12 +81,11 @@ impl Kernels {
         if keys_queries.is_empty() {
             return;
         }
-        let blocks = keys_queries.chunks_mut(BLOCK_ROWS * 2 * channels).zip(partials.chunks_mut(channels + 2));
-        for (index, (keys_queries, partial)) in blocks.enumerate() {
-            let count = keys_queries.len() / (2 * channels);
-            let input = input.part(index * BLOCK_ROWS, count);
-            let output = RowsMut::new(keys_queries, count, 2 * channels);
-            self.pointwise(attention.matrix, input, output, Epilogue::default(), scratch);
+        let output = RowsMut::new(&mut *keys_queries, input.rows, 2 * channels);
+        self.pointwise(attention.matrix, input, output, Epilogue::default(), scratch);
+        let blocks =
+            keys_queries.chunks_mut(AttentionQueryKey::BLOCK * 2 * channels).zip(partials.chunks_mut(channels + 2));
+        for (keys_queries, partial) in blocks {
             self.dispatch(QueryBlock { attention, keys_queries, partial });
         }
     }
@@ -123,7 +118,7 @@ impl Kernels {
 
     /// Phase 3: `output[t] = matrix · [global ⊙ key[t] | query[t]] + bias [+ output[t]]`, with `matrix` `[C', 2·C]` the
     /// product of the projection of keys and the final layer, beside the final layer itself. The keys in
-    /// `keys_queries`, `[tokens, 2·C]`, are overwritten; `scratch` may hold anything ([`attention_scratch_len`]).
+    /// `keys_queries`, `[tokens, 2·C]`, are overwritten; `scratch` may hold anything ([`PackedMatrix::pointwise_scratch_len`]).
     ///
     /// # Panics
     /// When a shape or length does not fit.
@@ -132,7 +127,7 @@ impl Kernels {
         matrix: &PackedMatrix,
         global: &[f32],
         keys_queries: &mut [f32],
-        mut output: RowsMut<'_>,
+        output: RowsMut<'_>,
         accumulate: bool,
         scratch: &mut [f32],
     ) {
@@ -142,20 +137,17 @@ impl Kernels {
         if keys_queries.is_empty() {
             return;
         }
-        for (index, keys_queries) in keys_queries.chunks_mut(BLOCK_ROWS * 2 * channels).enumerate() {
-            let count = keys_queries.len() / (2 * channels);
-            self.dispatch(ScaleKeys { global, keys_queries: &mut *keys_queries });
-            let input = Rows::new(keys_queries, count, 2 * channels);
-            let epilogue = Epilogue { activation: Activation::Identity, accumulate };
-            self.pointwise(matrix, input, output.part(index * BLOCK_ROWS, count), epilogue, scratch);
-        }
+        self.dispatch(ScaleKeys { global, keys_queries: &mut *keys_queries });
+        let input = Rows::new(keys_queries, output.rows, 2 * channels);
+        let epilogue = Epilogue { activation: Activation::Identity, accumulate };
+        self.pointwise(matrix, input, output, epilogue, scratch);
     }
 }
 
 /// Normalises a block's keys and queries and sums its queries.
 struct QueryBlock<'a> {
     attention: AttentionQueryKey<'a>,
-    /// `[tokens, 2·C]`, at most [`BLOCK_ROWS`] tokens.
+    /// `[tokens, 2·C]`, at most [`AttentionQueryKey::BLOCK`] tokens.
     keys_queries: &'a mut [f32],
     /// `[C]` sums, then the sum of weights (of squares for [`Pooling::L2`]), then the largest score.
     partial: &'a mut [f32],
@@ -168,7 +160,7 @@ impl Kernel for QueryBlock<'_> {
     fn run<I: Isa>(self, isa: I) {
         let Self { attention, keys_queries, partial } = self;
         let channels = attention.channels();
-        let mut weights = [1.0f32; BLOCK_ROWS];
+        let mut weights = [1.0f32; AttentionQueryKey::BLOCK];
         let weights = &mut weights[..keys_queries.len() / (2 * channels)];
         for (weight, token) in weights.iter_mut().zip(keys_queries.chunks_exact_mut(2 * channels)) {
             let (key, query) = token.split_at_mut(channels);

@@ -1,12 +1,16 @@
 //! Buffers that start at a cache line.
 
-use std::marker::PhantomData;
+use std::alloc::{self, Layout};
+use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
 
 /// One cache line, one AVX-512 register.
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
-struct Line([u64; 8]);
+const LINE: usize = 64;
+
+/// Buffers of this many bytes and more start at a large page, and ask for large pages where the system has them: the
+/// weights of a big model are read once an image, and with small pages finding them costs as much as reading them.
+const LARGE_PAGE: usize = 2 << 20;
 
 /// Plain numbers of which every bit pattern is valid, all zeros included, and whose size divides 64 bytes.
 ///
@@ -26,18 +30,73 @@ unsafe impl Plain for u16 {}
 /// assert_eq!(*buffer, [0.0; 5]);
 /// assert_eq!(buffer.as_ptr() as usize % 64, 0);
 /// ```
-#[derive(Clone, Debug)]
 pub struct AlignedBuffer<T: Plain = f32> {
-    lines: Vec<Line>,
+    start: NonNull<T>,
     len: usize,
-    of: PhantomData<T>,
 }
+
+// SAFETY: the buffer owns its numbers, as a `Vec` does.
+unsafe impl<T: Plain + Send> Send for AlignedBuffer<T> {}
+// SAFETY: as above.
+unsafe impl<T: Plain + Sync> Sync for AlignedBuffer<T> {}
 
 impl<T: Plain> AlignedBuffer<T> {
     /// A buffer of `len` zeros.
+    ///
+    /// # Panics
+    /// When the size overflows; a lack of memory aborts, as everywhere.
     pub fn zeros(len: usize) -> Self {
-        let in_line = size_of::<Line>() / size_of::<T>();
-        Self { lines: vec![Line([0; 8]); len.div_ceil(in_line)], len, of: PhantomData }
+        let Some(layout) = Self::layout(len) else { return Self { start: NonNull::dangling(), len: 0 } };
+        let large = layout.size() >= LARGE_PAGE;
+        // SAFETY: the layout is not empty.
+        let start = unsafe { if large { alloc::alloc(layout) } else { alloc::alloc_zeroed(layout) } };
+        let Some(start) = NonNull::new(start) else { alloc::handle_alloc_error(layout) };
+        if large {
+            ask_for_large_pages(start, layout.size());
+            // SAFETY: so many bytes were allocated.
+            unsafe { start.write_bytes(0, layout.size()) };
+        }
+        Self { start: start.cast(), len }
+    }
+
+    /// None for nothing.
+    fn layout(len: usize) -> Option<Layout> {
+        let size = len.checked_mul(size_of::<T>()).expect("a buffer that fits memory");
+        let align = if size >= LARGE_PAGE { LARGE_PAGE } else { LINE };
+        let layout = Layout::from_size_align(size, align).expect("a buffer that fits memory");
+        (size > 0).then_some(layout)
+    }
+}
+
+#[cfg(all(target_os = "linux", not(miri)))]
+fn ask_for_large_pages(start: NonNull<u8>, size: usize) {
+    // SAFETY: advice about memory that was just allocated; its contents stay. A refusal changes nothing.
+    unsafe { libc::madvise(start.as_ptr().cast(), size, libc::MADV_HUGEPAGE) };
+}
+
+#[cfg(not(all(target_os = "linux", not(miri))))]
+fn ask_for_large_pages(_start: NonNull<u8>, _size: usize) {}
+
+impl<T: Plain> Drop for AlignedBuffer<T> {
+    fn drop(&mut self) {
+        if let Some(layout) = Self::layout(self.len) {
+            // SAFETY: allocated in `zeros` with this layout.
+            unsafe { alloc::dealloc(self.start.as_ptr().cast(), layout) };
+        }
+    }
+}
+
+impl<T: Plain> Clone for AlignedBuffer<T> {
+    fn clone(&self) -> Self {
+        let mut copy = Self::zeros(self.len);
+        copy.copy_from_slice(self);
+        copy
+    }
+}
+
+impl<T: Plain> fmt::Debug for AlignedBuffer<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("AlignedBuffer").field("len", &self.len).finish_non_exhaustive()
     }
 }
 
@@ -45,14 +104,14 @@ impl<T: Plain> Deref for AlignedBuffer<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // SAFETY: `lines` holds at least `len` initialised numbers without gaps (`Line` is `repr(C)`, 64 bytes).
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+        // SAFETY: `len` initialised numbers, or a dangling pointer to none.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
 
 impl<T: Plain> DerefMut for AlignedBuffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as in `deref`, and the borrow is exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::depthwise::ImageShape;
-use crate::gemm::{BLOCK_ROWS, Gemm, InputView, OutputView, PackedMatrix};
+use crate::gemm::{Gemm, InputView, OutputView, PackedMatrix};
 use crate::kernels::Kernels;
 use crate::pointwise::Epilogue;
 
@@ -36,9 +36,10 @@ impl Conv2dShape {
         ImageShape { height: self.outputs(0, self.input.height), width: self.outputs(1, self.input.width), channels }
     }
 
-    /// Output rows in one block: about [`BLOCK_ROWS`] pixels.
-    fn block(&self) -> usize {
-        BLOCK_ROWS.div_ceil(self.outputs(1, self.input.width).max(1))
+    /// Output rows in one block.
+    fn block(&self, matrix: &PackedMatrix) -> usize {
+        let width = self.outputs(1, self.input.width).max(1);
+        matrix.block_tokens(width) / width
     }
 
     /// Floats in a row of the padded image.
@@ -52,15 +53,15 @@ impl Conv2dShape {
     }
 
     /// Floats of the padded input rows of one block of output rows: none without padding.
-    fn padded_len(&self) -> usize {
-        let rows = self.block().min(self.outputs(0, self.input.height));
+    fn padded_len(&self, matrix: &PackedMatrix) -> usize {
+        let rows = self.block(matrix).min(self.outputs(0, self.input.height));
         if self.padding == [0, 0] || rows == 0 { 0 } else { self.input_rows(rows) * self.padded_row() }
     }
 
     /// Floats of scratch that [`Kernels::conv2d`] needs with `matrix`.
     pub fn scratch_len(&self, matrix: &PackedMatrix) -> usize {
-        let rows = self.block().min(self.outputs(0, self.input.height));
-        self.padded_len().next_multiple_of(16) + matrix.scratch_len(rows * self.outputs(1, self.input.width))
+        let rows = self.block(matrix).min(self.outputs(0, self.input.height));
+        self.padded_len(matrix).next_multiple_of(16) + matrix.scratch_len(rows * self.outputs(1, self.input.width))
     }
 }
 
@@ -104,9 +105,9 @@ impl Kernels {
         }
 
         let padded_row = shape.padded_row();
-        let (padded, scratch) = scratch.split_at_mut(shape.padded_len().next_multiple_of(16));
+        let (padded, scratch) = scratch.split_at_mut(shape.padded_len(matrix).next_multiple_of(16));
         let mut start = rows.start;
-        for output in output.chunks_mut(shape.block() * output_row) {
+        for output in output.chunks_mut(shape.block(matrix) * output_row) {
             let count = output.len() / output_row;
             let data = if shape.padding == [0, 0] {
                 &input[start * shape.stride[0] * padded_row..]

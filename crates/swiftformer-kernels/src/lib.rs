@@ -48,7 +48,7 @@ mod tokens;
 mod unroll;
 
 pub use activation::Activation;
-pub use attention::{AttentionQueryKey, Pooling, attention_scratch_len};
+pub use attention::{AttentionQueryKey, Pooling};
 pub use buffer::{AlignedBuffer, Plain};
 pub use conv::{Conv2d, Conv2dShape};
 pub use depthwise::{Depthwise3x3, ImageShape};

@@ -4,8 +4,8 @@ mod common;
 
 use common::{Random, assert_close, isa_tests};
 use swiftformer_kernels::{
-    Activation, AttentionQueryKey, Epilogue, ImageShape, Kernels, PackedMatrix, Pooling, Rows, RowsMut,
-    attention_scratch_len, nchw_to_nhwc, nhwc_to_nchw, reference,
+    Activation, AttentionQueryKey, Epilogue, ImageShape, Kernels, PackedMatrix, Pooling, Rows, RowsMut, nchw_to_nhwc,
+    nhwc_to_nchw, reference,
 };
 
 const POOLINGS: [Pooling; 4] = [Pooling::Sum, Pooling::L2, Pooling::Softmax, Pooling::Raw];
@@ -57,7 +57,7 @@ impl Layer {
         };
         let mut keys_queries = vec![f32::NAN; tokens * 2 * channels];
         let mut partials = vec![f32::NAN; attention.partials_len(tokens)];
-        let scratch_len = attention_scratch_len(attention.matrix).max(attention_scratch_len(&update));
+        let scratch_len = attention.matrix.pointwise_scratch_len(tokens).max(update.pointwise_scratch_len(tokens));
         let mut scratch = vec![f32::NAN; scratch_len];
         let ranges = input
             .chunks(part * channels)

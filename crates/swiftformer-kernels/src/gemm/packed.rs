@@ -111,6 +111,34 @@ impl PackedMatrix {
         self.kind
     }
 
+    /// Tokens that are best worked on at once, as whole rows of `width` tokens: enough to use every loaded weight many times,
+    /// few enough that their hidden activations stay in the second-level cache, and as many as fill the tiles.
+    pub fn block_tokens(&self, width: usize) -> usize {
+        let [most, unit] = self.block_rows();
+        let width = width.max(1);
+        match &self.layout {
+            Layout::Panels(_) => (most - most % 16).div_ceil(width) * width,
+            #[cfg(target_arch = "x86_64")]
+            Layout::Tiles(_) => {
+                let filled = |tokens: usize| 1000 * tokens / tokens.next_multiple_of(unit);
+                let blocks = (1..=(most / width).max(1)).map(|rows| rows * width);
+                blocks.max_by_key(|&tokens| (filled(tokens), tokens)).unwrap_or(width)
+            }
+        }
+    }
+
+    /// Bytes of the packed weights.
+    pub fn byte_len(&self) -> usize {
+        match &self.layout {
+            Layout::Panels(panels) => match &panels.weight {
+                PanelWeight::F32(weight) => size_of_val(&**weight),
+                PanelWeight::Bf16(weight) => size_of_val(&**weight),
+            },
+            #[cfg(target_arch = "x86_64")]
+            Layout::Tiles(tiles) => tiles.byte_len(),
+        }
+    }
+
     /// The order of the weights.
     pub(crate) fn layout(&self) -> &Layout {
         &self.layout

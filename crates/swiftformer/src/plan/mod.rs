@@ -12,7 +12,7 @@ mod run;
 
 use std::sync::Arc;
 
-use swiftformer_kernels::{AlignedBuffer, AttentionQueryKey, Conv2dShape, ImageShape, IsaKind, Kernels};
+use swiftformer_kernels::{AlignedBuffer, AttentionQueryKey, Conv2dShape, ImageShape, IsaKind, Kernels, PackedMatrix};
 
 use self::packed::{PackedBlock, PackedConv, PackedModel, PackedTail};
 use crate::{
@@ -24,10 +24,6 @@ pub use self::{
     describe::StepInfo,
     run::{Tap, TapSink},
 };
-
-/// Tokens that one task of a fused block works on: enough to use every loaded weight many times, few enough that their
-/// hidden activations stay in the second-level cache.
-const TASK_TOKENS: usize = 96;
 
 /// A network folded and packed for one instruction set.
 #[derive(Clone, Debug)]
@@ -209,10 +205,15 @@ struct Compiler {
 }
 
 impl Compiler {
-    /// Rows of a task: about [`TASK_TOKENS`] tokens, and no fewer tasks than threads.
-    fn rows(&self, shape: ImageShape) -> usize {
-        let rows = TASK_TOKENS.div_ceil(shape.width.max(1));
-        rows.min(shape.height.div_ceil(self.threads)).max(1)
+    /// Rows of a task that multiplies with `matrix`: as many as suit the matrix, and as many tasks for each thread.
+    fn rows(&self, shape: ImageShape, matrix: &PackedMatrix) -> usize {
+        let width = shape.width.max(1);
+        let rows = (matrix.block_tokens(width) / width).max(1);
+        if self.threads == 1 {
+            return rows.min(shape.height).max(1);
+        }
+        let tasks = shape.height.div_ceil(rows).next_multiple_of(self.threads);
+        shape.height.div_ceil(tasks).max(1)
     }
 
     fn tap(&mut self, tap: Tap, shape: ImageShape) {
@@ -229,25 +230,25 @@ impl Compiler {
         let shape = Conv2dShape { input, kernel: conv.kernel, stride: conv.stride, padding: conv.padding };
         let output = shape.output(conv.out_channels);
         self.grow(output, shape.scratch_len(&packed.matrix));
-        self.steps.push(Step::Conv { layer, shape, output, rows: self.rows(output) });
+        self.steps.push(Step::Conv { layer, shape, output, rows: self.rows(output, &packed.matrix) });
         output
     }
 
     fn block(&mut self, stage: usize, block: usize, packed: &PackedBlock, shape: ImageShape) {
-        let rows = self.rows(shape);
         let (local, attention) = match packed {
             PackedBlock::Conv(local) => (local, None),
             PackedBlock::Attention(local, attention) => (local, Some(attention)),
         };
+        let rows = self.rows(shape, &local.mlp.first);
         let row_tokens = rows * shape.width;
         let scratch = row_tokens * shape.channels.next_multiple_of(16) + local.mlp.scratch_len(row_tokens);
         self.grow(shape, scratch);
         self.steps.push(Step::ConvBlock { stage, block, shape, rows });
         if let Some(attention) = attention {
             let all = shape.height * shape.width;
-            let tokens = AttentionQueryKey::BLOCK;
-            let attention_scratch = attention.scratch_len();
-            self.grow(shape, attention.mlp.scratch_len(tokens).max(attention_scratch));
+            let best = attention.mlp.first.block_tokens(AttentionQueryKey::BLOCK);
+            let tokens = all.div_ceil(self.threads).min(best).next_multiple_of(AttentionQueryKey::BLOCK);
+            self.grow(shape, attention.mlp.scratch_len(tokens).max(attention.scratch_len(tokens)));
             self.needs.keys_queries = self.needs.keys_queries.max(all * 2 * shape.channels);
             self.needs.global = self.needs.global.max(shape.channels);
             self.needs.partials = self.needs.partials.max(attention.query_key().partials_len(all));

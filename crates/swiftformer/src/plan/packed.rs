@@ -2,9 +2,7 @@
 
 use std::cell::Cell;
 
-use swiftformer_kernels::{
-    Activation as Kernel, AttentionQueryKey, Depthwise3x3, Kernels, Mlp, PackedMatrix, Pooling, attention_scratch_len,
-};
+use swiftformer_kernels::{Activation as Kernel, AttentionQueryKey, Depthwise3x3, Kernels, Mlp, PackedMatrix, Pooling};
 
 use super::fold::{Affine, Folder};
 use crate::{
@@ -260,9 +258,9 @@ impl PackedAttention {
         self.token_weights.len()
     }
 
-    /// Floats of scratch of the attention itself.
-    pub(super) fn scratch_len(&self) -> usize {
-        attention_scratch_len(&self.key_query).max(attention_scratch_len(&self.output))
+    /// Floats of scratch of the attention itself for `tokens` tokens.
+    pub(super) fn scratch_len(&self, tokens: usize) -> usize {
+        self.key_query.pointwise_scratch_len(tokens).max(self.output.pointwise_scratch_len(tokens))
     }
 }
 

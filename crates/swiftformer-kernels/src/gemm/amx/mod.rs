@@ -349,7 +349,46 @@ struct Pending {
 #[repr(C, align(64))]
 struct Buffers([[f32; 1024]; 2]);
 
+/// The next strip's weights, asked for while this strip is multiplied: they may lie in the third-level cache or in memory,
+/// and the CPU by itself looks ahead to the end of a page only.
+#[derive(Default)]
+struct Ahead {
+    next: *const u8,
+    end: *const u8,
+    /// Cache lines to ask for with each product.
+    lines: usize,
+}
+
+impl Ahead {
+    #[inline(always)]
+    fn fetch(&mut self) {
+        use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        if self.next < self.end {
+            for _ in 0..self.lines {
+                // SAFETY: a prefetch reads nothing that the program could see, wherever it points.
+                unsafe { _mm_prefetch::<_MM_HINT_T1>(self.next.cast()) };
+                self.next = self.next.wrapping_add(64);
+            }
+        }
+    }
+}
+
 impl Product<'_> {
+    /// Strip `index` as the next one.
+    #[inline(always)]
+    fn ahead(&self, index: usize) -> Ahead {
+        let strip = self.matrix.strip(index);
+        let bytes = strip.tiles * self.matrix.depth.tiles_of(self.steps.clone()) * pack::TILE_BYTES;
+        let products = match self.matrix.depth.precision {
+            Precision::F32 => 6 * self.steps.len(),
+            Precision::Bf16 => self.steps.len(),
+        };
+        // Blocks of rows that this strip meets meanwhile: two tiles each.
+        let blocks = self.planes.tiles.tiles / 2;
+        let next = self.matrix.strip_weight(strip, self.steps.start);
+        Ahead { next, end: next.wrapping_add(bytes), lines: (bytes / 64).div_ceil((products * blocks).max(1)) }
+    }
+
     /// [`Product::run`] with the activation made a constant.
     ///
     /// # Safety
@@ -376,8 +415,9 @@ impl Product<'_> {
         let mut pending: Option<Pending> = None;
         let tiles = self.planes.tiles;
         let mut parity = 0;
-        for strip in self.strips.clone() {
-            let strip = self.matrix.strip(strip);
+        for index in self.strips.clone() {
+            let strip = self.matrix.strip(index);
+            let mut ahead = if index + 1 < self.strips.end { self.ahead(index + 1) } else { Ahead::default() };
             let mut tile = 0;
             while tile < tiles.tiles {
                 let shape = match strip.tiles {
@@ -389,15 +429,33 @@ impl Product<'_> {
                 // SAFETY: the caller vouches for the planes; the block's sums fit a buffer.
                 unsafe {
                     match shape {
-                        Shape::Pair => {
-                            self.block::<F, ACTIVATION, ACCUMULATE, 0>(amx, strip, row, finish, &mut pending, &buffers)
-                        }
-                        Shape::Quad => {
-                            self.block::<F, ACTIVATION, ACCUMULATE, 1>(amx, strip, row, finish, &mut pending, &buffers)
-                        }
-                        Shape::Duo => {
-                            self.block::<F, ACTIVATION, ACCUMULATE, 2>(amx, strip, row, finish, &mut pending, &buffers)
-                        }
+                        Shape::Pair => self.block::<F, ACTIVATION, ACCUMULATE, 0>(
+                            amx,
+                            strip,
+                            row,
+                            finish,
+                            &mut pending,
+                            &buffers,
+                            &mut ahead,
+                        ),
+                        Shape::Quad => self.block::<F, ACTIVATION, ACCUMULATE, 1>(
+                            amx,
+                            strip,
+                            row,
+                            finish,
+                            &mut pending,
+                            &buffers,
+                            &mut ahead,
+                        ),
+                        Shape::Duo => self.block::<F, ACTIVATION, ACCUMULATE, 2>(
+                            amx,
+                            strip,
+                            row,
+                            finish,
+                            &mut pending,
+                            &buffers,
+                            &mut ahead,
+                        ),
                     }
                     block::finish(shape, buffers.0[parity].as_mut_ptr(), tiles.height);
                 }
@@ -426,6 +484,7 @@ impl Product<'_> {
         finish: F,
         pending: &mut Option<Pending>,
         buffers: &Buffers,
+        ahead: &mut Ahead,
     ) {
         static NO_BIAS: [f32; 32] = [0.0; 32];
         let shape = [Shape::Pair, Shape::Quad, Shape::Duo][usize::from(SHAPE)];
@@ -449,6 +508,7 @@ impl Product<'_> {
         macro_rules! product {
             ($at:literal, $tile:literal, $load:literal) => {
                 block::product::<$at, $tile, $load>(shape, operands);
+                ahead.fetch();
                 due += share;
                 if let Some(pending) = pending
                     && due / 256 >= pending.done + FINISH_ROWS

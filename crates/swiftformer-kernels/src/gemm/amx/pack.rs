@@ -62,6 +62,12 @@ impl Depth {
         group * self.groups + if self.tail { PARTS } else { 0 }
     }
 
+    /// Tiles of weights for one tile of output channels in some steps.
+    pub(super) fn tiles_of(self, steps: std::ops::Range<usize>) -> usize {
+        let group = self.group_len() / GROUP;
+        steps.len() * group.max(if self.tail { PARTS } else { 0 })
+    }
+
     /// Groups, and the tail as one more.
     pub(super) fn steps(self) -> usize {
         self.groups + usize::from(self.tail)
@@ -131,6 +137,11 @@ impl TileMatrix {
             }
         }
         packed
+    }
+
+    /// Bytes of the weights.
+    pub(crate) fn byte_len(&self) -> usize {
+        size_of_val(&*self.weight)
     }
 
     /// Strips of output channels.
