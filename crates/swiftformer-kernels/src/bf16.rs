@@ -26,8 +26,8 @@ mod tests {
         assert_eq!(round(1.0 + 0.003), 1.0);
         assert_eq!(round(1.0 + 0.005), 1.007_812_5);
         // Halfway between 1 and 1 + 2^-7, and between 1 + 2^-7 and 1 + 2^-6.
-        assert_eq!(round(1.003_906_25), 1.0);
-        assert_eq!(round(1.011_718_75), 1.015_625);
+        assert_eq!(round(1.0 + 0.5f32.powi(8)), 1.0);
+        assert_eq!(round(1.0 + 3.0 * 0.5f32.powi(8)), 1.015_625);
         assert!(round(f32::NAN).is_nan() && round(f32::from_bits(0x7f80_0001)).is_nan());
         assert_eq!(round(f32::NEG_INFINITY), f32::NEG_INFINITY);
         assert_eq!(round(f32::MAX), f32::INFINITY);

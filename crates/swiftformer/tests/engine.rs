@@ -9,7 +9,7 @@ use swiftformer::{
     config::{Activation, Dialect, Reading, SwiftFormerConfig, Variant},
     image::Preset,
     loss::{Labels, loss},
-    model::{Model, ModelOptions, OutputRequest, Outputs},
+    model::{Model, ModelOptions, OutputRequest, Outputs, Precision},
     reference::{self, Map},
     tensor::{RawTensor, Tensor},
     weights::{names::Layout, state::StateDict},
@@ -304,4 +304,40 @@ fn inputs_of_another_shape_are_named() {
     assert!(message(&[1, 4, 64, 64]).contains("[1, 4, 64, 64]"));
     assert!(message(&[0, 3, 64, 64]).contains("[0, 3, 64, 64]"));
     assert!(message(&[1, 3, 64, 31]).contains("64×31"));
+}
+
+/// Cosine of the angle between two vectors.
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+#[test]
+fn bf16_keeps_the_direction_of_the_logits_and_the_first_class() {
+    let (arch, state) = xs(Dialect::Sum);
+    let golden = Golden::open("hf_xs");
+    let photographs = ["china.jpg", "flower.jpg", "gradient.png", "checker.png"].map(|name| {
+        let bytes = std::fs::read(support::testdata("images").join(name)).unwrap();
+        let picture = swiftformer::image::decode(&bytes, Default::default(), &Default::default()).unwrap();
+        Preset::Hf.preprocessor(224, 224).apply(&picture).unwrap()
+    });
+    let images = photographs.into_iter().chain([golden.tensor("pixel_values")]);
+    for (index, image) in images.enumerate() {
+        let [height, width] = [image.shape()[image.shape().len() - 2], image.shape()[image.shape().len() - 1]];
+        let image = Tensor::new([1, 3, height, width], image.data().to_vec()).unwrap();
+        for isa in Kernels::available() {
+            let [exact, rounded] = [Precision::F32, Precision::Bf16].map(|precision| {
+                let options = ModelOptions { threads: 1, isa: Some(isa), precision };
+                let model = Model::new(&checkpoint(&arch, &state), &options).unwrap();
+                model.run(&image, &OutputRequest::default()).unwrap().logits.unwrap()
+            });
+            let first = |logits: &Tensor| {
+                (0..logits.data().len()).max_by(|&a, &b| logits.data()[a].total_cmp(&logits.data()[b]))
+            };
+            let similarity = cosine(exact.data(), rounded.data());
+            assert!(similarity > 0.999, "image {index} on {isa}: cosine {similarity}");
+            assert_eq!(first(&exact), first(&rounded), "image {index} on {isa}");
+            assert_ne!(exact, rounded, "image {index} on {isa}");
+        }
+    }
 }

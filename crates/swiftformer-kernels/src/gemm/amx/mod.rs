@@ -345,6 +345,13 @@ struct Pending {
     buffer: usize,
 }
 
+/// What else is done while a block is multiplied.
+struct Meanwhile<'a> {
+    pending: &'a mut Option<Pending>,
+    buffers: &'a Buffers,
+    ahead: &'a mut Ahead,
+}
+
 /// Two buffers of sums, one being finished while the next block is on its way.
 #[repr(C, align(64))]
 struct Buffers([[f32; 1024]; 2]);
@@ -426,36 +433,13 @@ impl Product<'_> {
                     _ => Shape::Duo,
                 };
                 let row = tile * tiles.height;
+                let meanwhile = Meanwhile { pending: &mut pending, buffers: &buffers, ahead: &mut ahead };
                 // SAFETY: the caller vouches for the planes; the block's sums fit a buffer.
                 unsafe {
                     match shape {
-                        Shape::Pair => self.block::<F, ACTIVATION, ACCUMULATE, 0>(
-                            amx,
-                            strip,
-                            row,
-                            finish,
-                            &mut pending,
-                            &buffers,
-                            &mut ahead,
-                        ),
-                        Shape::Quad => self.block::<F, ACTIVATION, ACCUMULATE, 1>(
-                            amx,
-                            strip,
-                            row,
-                            finish,
-                            &mut pending,
-                            &buffers,
-                            &mut ahead,
-                        ),
-                        Shape::Duo => self.block::<F, ACTIVATION, ACCUMULATE, 2>(
-                            amx,
-                            strip,
-                            row,
-                            finish,
-                            &mut pending,
-                            &buffers,
-                            &mut ahead,
-                        ),
+                        Shape::Pair => self.block::<F, ACTIVATION, ACCUMULATE, 0>(amx, strip, row, finish, meanwhile),
+                        Shape::Quad => self.block::<F, ACTIVATION, ACCUMULATE, 1>(amx, strip, row, finish, meanwhile),
+                        Shape::Duo => self.block::<F, ACTIVATION, ACCUMULATE, 2>(amx, strip, row, finish, meanwhile),
                     }
                     block::finish(shape, buffers.0[parity].as_mut_ptr(), tiles.height);
                 }
@@ -482,11 +466,10 @@ impl Product<'_> {
         strip: Strip,
         row: usize,
         finish: F,
-        pending: &mut Option<Pending>,
-        buffers: &Buffers,
-        ahead: &mut Ahead,
+        meanwhile: Meanwhile<'_>,
     ) {
         static NO_BIAS: [f32; 32] = [0.0; 32];
+        let Meanwhile { pending, buffers, ahead } = meanwhile;
         let shape = [Shape::Pair, Shape::Quad, Shape::Duo][usize::from(SHAPE)];
         let depth = self.matrix.depth;
         let bias = if self.steps.start == 0 { self.matrix.strip_bias(strip) } else { NO_BIAS.as_ptr() };
