@@ -1,5 +1,6 @@
 //! `swiftformer bench`: how fast the engine runs a model on this machine.
 
+mod kernels;
 mod measure;
 mod report;
 
@@ -57,6 +58,9 @@ pub struct BenchArgs {
     /// Add a table of the plan's steps: best time, MACs, percent of the ceiling (one image at a time)
     #[arg(long)]
     layers: bool,
+    /// Add a table of the shapes: best time on every instruction set of this machine, the chosen one marked
+    #[arg(long)]
+    kernels: bool,
 }
 
 /// `HxW` in pixels.
@@ -93,15 +97,26 @@ fn parse_isa(name: &str) -> Result<IsaKind, String> {
 /// Runs the command.
 pub fn run(args: &BenchArgs) -> anyhow::Result<Outcome> {
     let seconds = Duration::try_from_secs_f64(args.seconds).context("--seconds")?;
-    let mut bench = Bench::new(
-        || open(&args.model, &args.details, None),
-        args.size.map(|size| size.0),
-        &ModelOptions { threads: args.threads, isa: args.isa, precision: args.precision.into() },
-        args.batch as usize,
-    )?;
+    let on = |isa: Option<IsaKind>| {
+        Bench::new(
+            || open(&args.model, &args.details, None),
+            args.size.map(|size| size.0),
+            &ModelOptions { threads: args.threads, isa, precision: args.precision.into() },
+            args.batch as usize,
+        )
+    };
+    let mut bench = on(args.isa)?;
     let runs = bench.measure(seconds)?;
     let layers = if args.layers { bench.layers(seconds)? } else { Vec::new() };
-    let report = Report::new(&args.model.to_string(), &bench, &runs, layers);
+    let shapes = if args.kernels {
+        let chosen = bench.model.isa();
+        let benches: Vec<Bench> =
+            kernels::instruction_sets(chosen).into_iter().map(|isa| on(Some(isa))).collect::<Result<_, _>>()?;
+        kernels::measure(&benches, chosen, seconds)?
+    } else {
+        Vec::new()
+    };
+    let report = Report::new(&args.model.to_string(), &bench, &runs, layers, shapes);
     match args.format {
         Format::Text => console::line(report.to_string().trim_end())?,
         Format::Json => console::line(&serde_json::to_string_pretty(&report)?)?,

@@ -5,7 +5,10 @@ use std::fmt;
 use serde::Serialize;
 use swiftformer::plan::StepInfo;
 
-use super::measure::{Bench, Runs};
+use super::{
+    kernels::{self, Shape},
+    measure::{Bench, Runs},
+};
 
 /// What was measured. The field names are the JSON keys.
 #[derive(Debug, Serialize)]
@@ -31,6 +34,8 @@ pub struct Report {
     peak_memory_mib: Option<f64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     layers: Vec<Layer>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    kernels: Vec<Shape>,
 }
 
 #[derive(Debug, Serialize)]
@@ -43,7 +48,7 @@ struct Layer {
 }
 
 impl Report {
-    pub fn new(model: &str, bench: &Bench, runs: &Runs, layers: Vec<(StepInfo, f64)>) -> Self {
+    pub fn new(model: &str, bench: &Bench, runs: &Runs, layers: Vec<(StepInfo, f64)>, kernels: Vec<Shape>) -> Self {
         let median = runs.quantile(0.5);
         let operations = 2.0 * bench.macs as f64 * bench.batch as f64;
         let ceiling = runs.ceiling();
@@ -72,6 +77,7 @@ impl Report {
             load_ms: bench.load.as_secs_f64() * 1e3,
             peak_memory_mib: peak_memory(),
             layers: layers.into_iter().map(layer).collect(),
+            kernels,
         }
     }
 }
@@ -102,16 +108,18 @@ impl fmt::Display for Report {
         if let Some(memory) = self.peak_memory_mib {
             writeln!(f, "peak memory   {memory:9.1} MiB")?;
         }
-        if self.layers.is_empty() {
-            return Ok(());
+        if !self.layers.is_empty() {
+            writeln!(f, "\n{:<40} {:>12} {:>10} {:>10} {:>8}", "step", "output", "MMAC", "best µs", "ceiling")?;
         }
-        writeln!(f, "\n{:<40} {:>12} {:>10} {:>10} {:>8}", "step", "output", "MMAC", "best µs", "ceiling")?;
         for layer in &self.layers {
             let [height, width, channels] = layer.output;
             let output = format!("{height}x{width}x{channels}");
             let macs = layer.macs as f64 / 1e6;
             let percent = 100.0 * layer.peak_fraction;
             writeln!(f, "{:<40} {output:>12} {macs:>10.2} {:>10.1} {percent:>6.1} %", layer.name, layer.min_us)?;
+        }
+        if !self.kernels.is_empty() {
+            writeln!(f, "{}", kernels::table(&self.kernels))?;
         }
         Ok(())
     }

@@ -14,11 +14,14 @@ pub(super) const GELU: u8 = 1;
 pub(super) const RELU: u8 = 2;
 /// The others, which go through memory.
 pub(super) const OTHER: u8 = 3;
+/// For results that are rounded to bfloat16.
+pub(super) const GELU_TO_BF16: u8 = 4;
 
 #[inline(always)]
 fn activate<const ACTIVATION: u8>(amx: Amx, activation: Activation, sum: __m512) -> __m512 {
     match ACTIVATION {
         GELU => math::gelu(amx, sum),
+        GELU_TO_BF16 => math::gelu_to_bf16(amx, sum),
         RELU => amx.max(amx.zero(), sum),
         OTHER => {
             let mut lanes = [0.0; 16];

@@ -173,8 +173,12 @@ pub(crate) unsafe fn mlp(
             let strips = start..start + count;
             let splitter = Splitter::new();
             let to_hidden = Hidden { planes: hidden, depth: second.depth, first: start, splitter, activation };
-            Product { matrix: first, planes, steps: 0..first.depth.steps(), strips: strips.clone() }
-                .run_activated::<_, false>(amx, activation, to_hidden);
+            let product = Product { matrix: first, planes, steps: 0..first.depth.steps(), strips: strips.clone() };
+            if second.depth.precision == Precision::Bf16 && activation == Activation::Gelu {
+                product.run::<_, { finish::GELU_TO_BF16 }, false>(amx, to_hidden);
+            } else {
+                product.run_activated::<_, false>(amx, activation, to_hidden);
+            }
             let product = Product { matrix: second, planes: hidden, steps: strips, strips: 0..second.strips() };
             if accumulate || piece > 0 {
                 product.run::<_, { finish::IDENTITY }, true>(amx, store);
