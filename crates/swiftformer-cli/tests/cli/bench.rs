@@ -33,3 +33,28 @@ fn a_size_that_the_network_cannot_take_is_an_error() {
     let run = swiftformer(&["bench", "--size", "big"]).exits(2);
     assert!(run.stderr.contains("HEIGHTxWIDTH"), "{}", run.stderr);
 }
+
+#[test]
+fn shapes_have_a_time_on_every_instruction_set_and_one_is_chosen() {
+    let arguments = ["bench", "--model", "demo", "--seconds", "0", "--size", "64x64", "--isa", "scalar", "--kernels"];
+    let report = swiftformer(&[&arguments[..], &["--precision", "bf16", "--format", "json"]].concat()).exits(0).json();
+    assert_eq!(report["precision"], "bf16");
+    let shapes = report["kernels"].as_array().unwrap();
+    assert!(shapes.len() > 10, "{shapes:?}");
+    for shape in shapes {
+        let candidates = shape["candidates"].as_array().unwrap();
+        let chosen: Vec<_> = candidates.iter().filter(|candidate| candidate["chosen"] == true).collect();
+        assert_eq!((chosen.len(), &chosen[0]["isa"]), (1, &"scalar".into()), "{shape}");
+        assert!(candidates.iter().all(|candidate| candidate["min_us"].as_f64().unwrap() > 0.0), "{shape}");
+    }
+}
+
+#[test]
+fn bf16_changes_the_scores_a_little() {
+    let photograph = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/china.jpg");
+    let scores = |precision: &str| {
+        let run = swiftformer(&["classify", photograph, "--precision", precision, "--format", "json"]).exits(0);
+        run.stdout
+    };
+    assert_ne!(scores("f32"), scores("bf16"));
+}

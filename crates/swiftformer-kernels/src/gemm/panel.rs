@@ -80,6 +80,13 @@ unsafe fn multiply_with<I: Isa, W: Weight>(
             // SAFETY: the panel's column lies within an output row.
             output: unsafe { output.data.as_mut_ptr().add(panel.column) },
             output_stride: output.row_stride,
+            next: match index + 1 < matrix.panels() {
+                true => {
+                    let panel = matrix.panel(index + 1);
+                    &weight[panel.column * inputs..][..panel.vectors * I::LEN * inputs]
+                }
+                false => &[],
+            },
             columns: (outputs - panel.column).min(panel.vectors * I::LEN),
             accumulate: epilogue.accumulate,
         };
@@ -106,6 +113,9 @@ struct PanelPass<'a, W> {
     bias: *const f32,
     output: *mut f32,
     output_stride: usize,
+    /// The next panel's weights, asked for while this one is multiplied: a large matrix does not stay in the second-level
+    /// cache, and the CPU by itself looks ahead to the end of a page only.
+    next: &'a [W],
     /// Output channels to write; fewer than the panel's lanes at the matrix's end.
     columns: usize,
     accumulate: bool,
@@ -120,6 +130,9 @@ impl<W: Weight> PanelPass<'_, W> {
         // As even as they go: 7 rows as 4 + 3, since a tile of one row would wait for its own sums.
         let tiles = rows.div_ceil(TILE_ROWS);
         let (low, high_tiles) = (rows / tiles, rows % tiles);
+        let mut ahead = self.next.as_ptr().cast::<u8>();
+        let ahead_end = ahead.wrapping_add(size_of_val(self.next));
+        let lines = size_of_val(self.next).div_ceil(64).div_ceil((tiles * self.input.groups).max(1));
         for group in 0..self.input.groups {
             let mut row = 0;
             for tile in 0..tiles {
@@ -140,6 +153,12 @@ impl<W: Weight> PanelPass<'_, W> {
                     }
                 }
                 row += count;
+                for _ in 0..lines {
+                    if ahead < ahead_end {
+                        isa.prefetch(ahead);
+                        ahead = ahead.wrapping_add(64);
+                    }
+                }
             }
         }
     }

@@ -44,6 +44,18 @@ pub(crate) unsafe trait Isa: Copy {
         None
     }
 
+    /// Asks for the cache line at `line`, wherever it points, into the second-level cache; a hint.
+    #[inline(always)]
+    fn prefetch(self, line: *const u8) {
+        #[cfg(target_arch = "x86_64")]
+        if Self::KIND != IsaKind::Scalar {
+            use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+            // SAFETY: a prefetch reads nothing that the program could see, and every x86-64 CPU has it.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) };
+        }
+        let _ = line;
+    }
+
     /// All lanes `value`.
     fn splat(self, value: f32) -> Self::F32;
     /// All lanes zero.

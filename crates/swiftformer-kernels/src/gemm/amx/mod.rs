@@ -372,12 +372,10 @@ struct Ahead {
 
 impl Ahead {
     #[inline(always)]
-    fn fetch(&mut self) {
-        use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+    fn fetch(&mut self, amx: Amx) {
         if self.next < self.end {
             for _ in 0..self.lines {
-                // SAFETY: a prefetch reads nothing that the program could see, wherever it points.
-                unsafe { _mm_prefetch::<_MM_HINT_T1>(self.next.cast()) };
+                amx.prefetch(self.next);
                 self.next = self.next.wrapping_add(64);
             }
         }
@@ -495,7 +493,7 @@ impl Product<'_> {
         macro_rules! product {
             ($at:literal, $tile:literal, $load:literal) => {
                 block::product::<$at, $tile, $load>(shape, operands);
-                ahead.fetch();
+                ahead.fetch(amx);
                 due += share;
                 if let Some(pending) = pending
                     && due / 256 >= pending.done + FINISH_ROWS
