@@ -3,9 +3,8 @@
 use crate::activation::Activation;
 #[cfg(target_arch = "x86_64")]
 use crate::gemm::amx;
-use crate::gemm::{InputView, Layout, PackedMatrix, row_blocks};
-use crate::isa::Isa;
-use crate::kernels::{Kernel, Kernels};
+use crate::gemm::{PackedMatrix, row_blocks};
+use crate::kernels::Kernels;
 use crate::pointwise::Epilogue;
 use crate::rows::{Rows, RowsMut};
 
@@ -33,11 +32,11 @@ impl Mlp<'_> {
     /// Floats of scratch that [`Kernels::mlp`] needs for `rows` rows: the hidden layer of one block.
     pub fn scratch_len(&self, rows: usize) -> usize {
         let rows = rows.min(self.first.block_rows()[0]);
-        match (self.first.layout(), self.second.layout()) {
-            #[cfg(target_arch = "x86_64")]
-            (Layout::Tiles(first), Layout::Tiles(second)) => amx::mlp_scratch_len(first, second, rows),
-            _ => rows * self.first.outputs(),
+        #[cfg(target_arch = "x86_64")]
+        if let Some([first, second]) = amx::mlp_tiles(*self) {
+            return amx::mlp_scratch_len(first, second, rows);
         }
+        rows * self.first.outputs()
     }
 }
 
@@ -86,8 +85,8 @@ impl Kernels {
         scratch: &mut [f32],
     ) {
         #[cfg(target_arch = "x86_64")]
-        if let (Layout::Tiles(_), Layout::Tiles(_)) = (mlp.first.layout(), mlp.second.layout()) {
-            self.dispatch(TileMlp { mlp, input, output, accumulate, scratch });
+        if let Some(tiles) = amx::mlp_tiles(mlp) {
+            self.dispatch(amx::MlpBlock { mlp, tiles, input, output, accumulate, scratch });
             return;
         }
         let (rows, hidden) = (output.rows, mlp.first.outputs());
@@ -100,47 +99,5 @@ impl Kernels {
         let second = Epilogue { activation: Activation::Identity, accumulate };
         let output = output.part(0, rows);
         self.pointwise(mlp.second, Rows::new(scratch, rows, hidden), output, second, &mut []);
-    }
-}
-
-/// One block of an MLP whose matrices lie in tiles.
-#[cfg(target_arch = "x86_64")]
-struct TileMlp<'a> {
-    mlp: Mlp<'a>,
-    input: MlpInput<'a>,
-    output: RowsMut<'a>,
-    accumulate: bool,
-    scratch: &'a mut [f32],
-}
-
-#[cfg(target_arch = "x86_64")]
-impl Kernel for TileMlp<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        let Self { mlp, input, output, accumulate, scratch } = self;
-        let (Some(amx), Layout::Tiles(first), Layout::Tiles(second)) =
-            (isa.tiles(), mlp.first.layout(), mlp.second.layout())
-        else {
-            unreachable!("tiles are packed for AMX only");
-        };
-        if output.rows == 0 || mlp.second.outputs() == 0 {
-            return;
-        }
-        let (rows, width) = (output.rows, mlp.first.inputs());
-        let RowsMut { data, stride, .. } = output;
-        // SAFETY: the entry checked the views, the matrices and the scratch. Where the input is the output, its view is
-        // made from the same exclusive borrow, and used before the output is written.
-        unsafe {
-            let target = data.as_mut_ptr();
-            let input = match input {
-                MlpInput::Rows(rows) => rows,
-                MlpInput::Output => Rows::new(std::slice::from_raw_parts(target, data.len()), rows, stride),
-            };
-            let view = InputView::rows(input, width);
-            let output = (target, stride, mlp.second.outputs());
-            amx::mlp(amx, [first, second], mlp.activation, view, output, accumulate, scratch);
-        }
     }
 }

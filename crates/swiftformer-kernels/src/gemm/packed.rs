@@ -114,12 +114,12 @@ impl PackedMatrix {
     /// Tokens that are best worked on at once, as whole rows of `width` tokens: enough to use every loaded weight many times,
     /// few enough that their hidden activations stay in the second-level cache, and as many as fill the tiles.
     pub fn block_tokens(&self, width: usize) -> usize {
-        let [most, unit] = self.block_rows();
         let width = width.max(1);
         match &self.layout {
-            Layout::Panels(_) => (most - most % 16).div_ceil(width) * width,
+            Layout::Panels(_) => (BLOCK_ROWS - TILE_ROWS).div_ceil(width) * width,
             #[cfg(target_arch = "x86_64")]
             Layout::Tiles(_) => {
+                let [most, unit] = self.block_rows();
                 let filled = |tokens: usize| 1000 * tokens / tokens.next_multiple_of(unit);
                 let blocks = (1..=(most / width).max(1)).map(|rows| rows * width);
                 blocks.max_by_key(|&tokens| (filled(tokens), tokens)).unwrap_or(width)

@@ -23,6 +23,7 @@ struct Span {
     first: usize,
     weights: Range<usize>,
     /// The first group of packed weights.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only its kernels read packed weights"))]
     group: usize,
 }
 

@@ -11,10 +11,11 @@
 
 mod block;
 mod finish;
+mod mlp;
 mod pack;
 
 use self::block::{Operands, Shape, Tiles};
-use self::finish::{Finish, Hidden, Store};
+use self::finish::{Finish, Store};
 use self::pack::{Depth, GROUP, Splitter, Strip};
 use super::view::{InputView, OutputView};
 use crate::Precision;
@@ -22,13 +23,11 @@ use crate::activation::Activation;
 use crate::isa::{Isa, amx::Amx};
 use crate::pointwise::Epilogue;
 
+pub(crate) use self::mlp::{MlpBlock, mlp_scratch_len, mlp_tiles};
 pub(crate) use self::pack::TileMatrix;
 
 /// Most rows of a call: what a block of tokens and its hidden activations may take of the second-level cache.
 pub(crate) const BLOCK_ROWS: usize = 256;
-
-/// Hidden channels, in groups, that the two layers of an MLP work on at a time.
-const HIDDEN_GROUPS: usize = 16;
 
 /// Rows that the vector unit finishes at a time, at least: fewer are not worth the call.
 const FINISH_ROWS: usize = 4;
@@ -67,12 +66,6 @@ impl TileMatrix {
     pub(crate) fn scratch_len(&self, rows: usize) -> usize {
         planes_len(self.depth, rows) + ALIGNMENT
     }
-}
-
-/// Floats of scratch for [`mlp`] on `rows` rows.
-pub(crate) fn mlp_scratch_len(first: &TileMatrix, second: &TileMatrix, rows: usize) -> usize {
-    let hidden = Depth { groups: second.depth.groups.min(HIDDEN_GROUPS), ..second.depth };
-    planes_len(first.depth, rows) + planes_len(hidden, rows) + ALIGNMENT
 }
 
 /// Rows in the tiles' order.
@@ -135,57 +128,6 @@ pub(crate) unsafe fn multiply(
             product.run_activated::<_, true>(amx, activation, store);
         } else {
             product.run_activated::<_, false>(amx, activation, store);
-        }
-    }
-}
-
-/// `output = second(activation(first(input))) [+ output]`, the hidden layer in pieces that stay in cache. `input` may be
-/// what `output` points to: it is read before anything is written.
-///
-/// # Safety
-/// `input` and `output` lie within their data and fit the matrices, `columns` output channels of the second.
-#[inline(always)]
-pub(crate) unsafe fn mlp(
-    amx: Amx,
-    [first, second]: [&TileMatrix; 2],
-    activation: Activation,
-    input: InputView<'_>,
-    (output, stride, columns): (*mut f32, usize, usize),
-    accumulate: bool,
-    scratch: &mut [f32],
-) {
-    let tiles = RowTiles::new(input.rows);
-    let mut scratch = Scratch::new(scratch);
-    let planes = scratch.planes(first.depth, tiles);
-    // As even as they go. This must not depend on the rows, for it decides the order of summation.
-    let all = first.strips();
-    let pieces = all.div_ceil(HIDDEN_GROUPS).max(1);
-    let hidden_depth = Depth { groups: second.depth.groups.min(HIDDEN_GROUPS), ..second.depth };
-    let hidden = scratch.planes(hidden_depth, tiles);
-    let store = Store { output, stride, columns, activation: Activation::Identity };
-    // SAFETY: as for `multiply`; a strip of hidden channels is a group of the second matrix's inputs.
-    unsafe {
-        split_rows(amx, first.depth, input, planes);
-        let _open = Tiles::open(tiles.height);
-        let mut start = 0;
-        for piece in 0..pieces {
-            let count = all / pieces + usize::from(piece < all % pieces);
-            let strips = start..start + count;
-            let splitter = Splitter::new();
-            let to_hidden = Hidden { planes: hidden, depth: second.depth, first: start, splitter, activation };
-            let product = Product { matrix: first, planes, steps: 0..first.depth.steps(), strips: strips.clone() };
-            if second.depth.precision == Precision::Bf16 && activation == Activation::Gelu {
-                product.run::<_, { finish::GELU_TO_BF16 }, false>(amx, to_hidden);
-            } else {
-                product.run_activated::<_, false>(amx, activation, to_hidden);
-            }
-            let product = Product { matrix: second, planes: hidden, steps: strips, strips: 0..second.strips() };
-            if accumulate || piece > 0 {
-                product.run::<_, { finish::IDENTITY }, true>(amx, store);
-            } else {
-                product.run::<_, { finish::IDENTITY }, false>(amx, store);
-            }
-            start += count;
         }
     }
 }
