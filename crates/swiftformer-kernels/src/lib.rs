@@ -27,7 +27,6 @@
 
 mod activation;
 mod attention;
-mod bf16;
 mod buffer;
 mod ceiling;
 mod conv;

@@ -28,6 +28,16 @@ pub enum MlpInput<'a> {
     Output,
 }
 
+impl<'a> MlpInput<'a> {
+    /// The rows to read, where `output` is what is written.
+    pub fn rows(self, output: &'a RowsMut<'_>) -> Rows<'a> {
+        match self {
+            Self::Rows(rows) => rows,
+            Self::Output => output.as_rows(),
+        }
+    }
+}
+
 impl Mlp<'_> {
     /// Floats of scratch that [`Kernels::mlp`] needs for `rows` rows: the hidden layer of one block.
     pub fn scratch_len(&self, rows: usize) -> usize {
@@ -55,10 +65,7 @@ impl Kernels {
         scratch: &mut [f32],
     ) {
         assert_eq!(mlp.first.outputs(), mlp.second.inputs(), "hidden channels");
-        let source = match input {
-            MlpInput::Rows(rows) => rows,
-            MlpInput::Output => output.as_rows(),
-        };
+        let source = input.rows(&output);
         assert_eq!(source.rows, output.rows, "rows of input and output");
         source.check(mlp.first.inputs(), "input of an MLP");
         output.check(mlp.second.outputs(), "output of an MLP");
@@ -90,10 +97,7 @@ impl Kernels {
             return;
         }
         let (rows, hidden) = (output.rows, mlp.first.outputs());
-        let source = match input {
-            MlpInput::Rows(rows) => rows,
-            MlpInput::Output => output.as_rows(),
-        };
+        let source = input.rows(&output);
         let first = Epilogue { activation: mlp.activation, accumulate: false };
         self.pointwise(mlp.first, source, RowsMut::new(scratch, rows, hidden), first, &mut []);
         let second = Epilogue { activation: Activation::Identity, accumulate };

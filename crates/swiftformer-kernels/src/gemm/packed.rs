@@ -1,9 +1,10 @@
 //! Weight matrices in the order in which a tile reads them.
 
+use half::bf16;
+
 #[cfg(target_arch = "x86_64")]
 use super::amx::{self, TileMatrix};
 use super::{BLOCK_ROWS, TILE_ROWS};
-use crate::bf16::round_to_bf16;
 use crate::buffer::AlignedBuffer;
 use crate::kernels::{IsaKind, Kernels};
 use crate::precision::Precision;
@@ -127,18 +128,6 @@ impl PackedMatrix {
         }
     }
 
-    /// Bytes of the packed weights.
-    pub fn byte_len(&self) -> usize {
-        match &self.layout {
-            Layout::Panels(panels) => match &panels.weight {
-                PanelWeight::F32(weight) => size_of_val(&**weight),
-                PanelWeight::Bf16(weight) => size_of_val(&**weight),
-            },
-            #[cfg(target_arch = "x86_64")]
-            Layout::Tiles(tiles) => tiles.byte_len(),
-        }
-    }
-
     /// The order of the weights.
     pub(crate) fn layout(&self) -> &Layout {
         &self.layout
@@ -187,7 +176,7 @@ impl PanelMatrix {
             }
             Precision::Bf16 => {
                 let mut target = AlignedBuffer::zeros(padded * inputs);
-                packed.arrange(weight, shape, &mut target, round_to_bf16);
+                packed.arrange(weight, shape, &mut target, |value| bf16::from_f32(value).to_bits());
                 PanelWeight::Bf16(target)
             }
         };

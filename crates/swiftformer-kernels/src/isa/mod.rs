@@ -17,7 +17,6 @@ pub(crate) mod scalar;
 pub(crate) mod simd128;
 
 use crate::IsaKind;
-use crate::bf16::widen;
 
 /// The operations that kernels are made of, on vectors of [`Isa::LEN`] floats.
 ///
@@ -82,7 +81,7 @@ pub(crate) unsafe trait Isa: Copy {
         let mut lanes = [0.0; 64];
         for (lane, value) in lanes[..Self::LEN].iter_mut().enumerate() {
             // SAFETY: the caller vouches for `LEN` numbers.
-            *value = widen(unsafe { source.add(lane).read_unaligned() });
+            *value = half::bf16::from_bits(unsafe { source.add(lane).read_unaligned() }).to_f32();
         }
         self.load_chunk(&lanes[..Self::LEN])
     }

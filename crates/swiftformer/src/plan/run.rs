@@ -226,10 +226,7 @@ fn run_mlp(
     }
     let width = mlp.first.outputs();
     let (hidden, scratch) = scratch.split_at_mut(tokens * width);
-    let source = match input {
-        MlpInput::Rows(rows) => rows,
-        MlpInput::Output => output.as_rows(),
-    };
+    let source = input.rows(&output);
     kernels.pointwise(&mlp.first, source, RowsMut::new(hidden, tokens, width), Epilogue::default(), scratch);
     mlp.activation.apply_learnt(hidden);
     let second = Epilogue { activation: Activation::Identity, accumulate: true };

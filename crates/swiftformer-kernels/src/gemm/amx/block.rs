@@ -1,7 +1,7 @@
 //! One block of sums in tile registers: the instructions, shape by shape.
 //!
 //! Registers 0 to 3 hold sums, 4 and 5 rows of the input, 6 and 7 weights. A tile of the input or of sums has as many
-//! rows as [`configure`] was told, a tile of weights always 16 (two inputs each), and every row is 64 bytes. The
+//! rows as [`Tiles::open`] was told, a tile of weights always 16 (two inputs each), and every row is 64 bytes. The
 //! registers keep their values between the functions here; nothing else in the process uses them on this thread.
 
 use core::arch::asm;

@@ -26,8 +26,12 @@ pub(crate) fn mlp_tiles(mlp: Mlp<'_>) -> Option<[&TileMatrix; 2]> {
 
 /// Floats of scratch for [`MlpBlock`] on `rows` rows.
 pub(crate) fn mlp_scratch_len(first: &TileMatrix, second: &TileMatrix, rows: usize) -> usize {
-    let hidden = Depth { groups: second.depth.groups.min(HIDDEN_GROUPS), ..second.depth };
-    planes_len(first.depth, rows) + planes_len(hidden, rows) + ALIGNMENT
+    planes_len(first.depth, rows) + planes_len(piece_depth(second), rows) + ALIGNMENT
+}
+
+/// The hidden channels of the largest piece, as inputs of the second layer.
+fn piece_depth(second: &TileMatrix) -> Depth {
+    Depth { groups: second.depth.groups.min(HIDDEN_GROUPS), ..second.depth }
 }
 
 /// One block of an MLP whose matrices lie in tiles.
@@ -89,8 +93,7 @@ unsafe fn run(
     // As even as they go. This must not depend on the rows, for it decides the order of summation.
     let all = first.strips();
     let pieces = all.div_ceil(HIDDEN_GROUPS).max(1);
-    let hidden_depth = Depth { groups: second.depth.groups.min(HIDDEN_GROUPS), ..second.depth };
-    let hidden = scratch.planes(hidden_depth, tiles);
+    let hidden = scratch.planes(piece_depth(second), tiles);
     let store = Store { output, stride, columns, activation: Activation::Identity };
     // SAFETY: as for `multiply`; a strip of hidden channels is a group of the second matrix's inputs.
     unsafe {

@@ -325,19 +325,21 @@ impl Ahead {
 }
 
 impl Product<'_> {
+    /// Products of tiles for each tile of sums; a tail counts as a whole step.
+    #[inline(always)]
+    fn products(&self) -> usize {
+        self.steps.len() * self.matrix.depth.products()
+    }
+
     /// Strip `index` as the next one.
     #[inline(always)]
     fn ahead(&self, index: usize) -> Ahead {
         let strip = self.matrix.strip(index);
-        let bytes = strip.tiles * self.matrix.depth.tiles_of(self.steps.clone()) * pack::TILE_BYTES;
-        let products = match self.matrix.depth.precision {
-            Precision::F32 => 6 * self.steps.len(),
-            Precision::Bf16 => self.steps.len(),
-        };
+        let bytes = strip.tiles * self.steps.len() * self.matrix.depth.parts() * pack::TILE_BYTES;
         // Blocks of rows that this strip meets meanwhile: two tiles each.
         let blocks = self.planes.tiles.tiles / 2;
         let next = self.matrix.strip_weight(strip, self.steps.start);
-        Ahead { next, end: next.wrapping_add(bytes), lines: (bytes / 64).div_ceil((products * blocks).max(1)) }
+        Ahead { next, end: next.wrapping_add(bytes), lines: (bytes / 64).div_ceil((self.products() * blocks).max(1)) }
     }
 
     /// [`Product::run`] with the activation made a constant.
@@ -423,13 +425,9 @@ impl Product<'_> {
             tile_bytes: 2 * self.planes.row_len * self.planes.tiles.height,
             weight: self.matrix.strip_weight(strip, self.steps.start),
         };
-        let weight_step = strip.tiles * depth.group_len() / GROUP * pack::TILE_BYTES;
-        let products = match depth.precision {
-            Precision::F32 => 6 * self.steps.len(),
-            Precision::Bf16 => self.steps.len(),
-        };
+        let weight_step = strip.tiles * depth.parts() * pack::TILE_BYTES;
         // Rows to finish behind each product, in parts of 256.
-        let share = pending.map_or(0, |pending| (pending.rows * 256).div_ceil(products.max(1)));
+        let share = pending.map_or(0, |pending| (pending.rows * 256).div_ceil(self.products().max(1)));
         let mut due = 0;
         /// One product, then the share of the pending block.
         macro_rules! product {

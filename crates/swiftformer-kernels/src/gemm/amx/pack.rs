@@ -6,7 +6,8 @@
 
 use core::arch::x86_64::*;
 
-use crate::bf16::{round_to_bf16, widen};
+use half::bf16;
+
 use crate::{Precision, buffer::AlignedBuffer};
 
 /// Bytes of a tile of weights.
@@ -41,12 +42,25 @@ impl Depth {
         Self { precision, groups: inputs / GROUP + usize::from(rest > 0 && !tail), tail }
     }
 
+    /// Parts of a number, each a bfloat16: also tiles of weights for a step and a tile of output channels.
+    pub(super) fn parts(self) -> usize {
+        match self.precision {
+            Precision::F32 => PARTS,
+            Precision::Bf16 => 1,
+        }
+    }
+
+    /// Products of tiles in a step: of nine pairs of parts six count. (The tail has half as many.)
+    pub(super) fn products(self) -> usize {
+        match self.precision {
+            Precision::F32 => 6,
+            Precision::Bf16 => 1,
+        }
+    }
+
     /// bfloat16 numbers of a group in a row.
     pub(super) fn group_len(self) -> usize {
-        match self.precision {
-            Precision::F32 => PARTS * GROUP,
-            Precision::Bf16 => GROUP,
-        }
+        self.parts() * GROUP
     }
 
     /// bfloat16 numbers from one row to the next: an odd number of cache lines, so that the rows of a tile lie in
@@ -58,14 +72,7 @@ impl Depth {
 
     /// Tiles of weights for one tile of output channels.
     fn tiles(self) -> usize {
-        let group = self.group_len() / GROUP;
-        group * self.groups + if self.tail { PARTS } else { 0 }
-    }
-
-    /// Tiles of weights for one tile of output channels in some steps.
-    pub(super) fn tiles_of(self, steps: std::ops::Range<usize>) -> usize {
-        let group = self.group_len() / GROUP;
-        steps.len() * group.max(if self.tail { PARTS } else { 0 })
+        self.steps() * self.parts()
     }
 
     /// Groups, and the tail as one more.
@@ -112,13 +119,12 @@ impl TileMatrix {
             let start = strip_start + (column / TILE_COLUMNS % 2) * TILE_LEN + 2 * (column % TILE_COLUMNS);
             let step = strip.tiles * TILE_LEN;
             for (group, values) in row.chunks(GROUP).enumerate() {
-                let parts = depth.group_len() / GROUP;
-                let target = &mut packed.weight[start + group * parts * step..];
+                let target = &mut packed.weight[start + group * depth.parts() * step..];
                 for (input, &value) in values.iter().enumerate() {
                     // Two inputs lie side by side, the next two a row further.
                     let at = |input: usize| input / 2 * (WEIGHT_ROW / 2) + input % 2;
                     if precision == Precision::Bf16 {
-                        target[at(input)] = round_to_bf16(value);
+                        target[at(input)] = bf16::from_f32(value).to_bits();
                         continue;
                     }
                     let [high, middle, low] = split(value);
@@ -139,11 +145,6 @@ impl TileMatrix {
         packed
     }
 
-    /// Bytes of the weights.
-    pub(crate) fn byte_len(&self) -> usize {
-        size_of_val(&*self.weight)
-    }
-
     /// Strips of output channels.
     pub(super) fn strips(&self) -> usize {
         self.column_tiles.div_ceil(2)
@@ -158,7 +159,7 @@ impl TileMatrix {
     /// A strip's weights from step `step` on.
     #[inline(always)]
     pub(super) fn strip_weight(&self, strip: Strip, step: usize) -> *const u8 {
-        let tiles = strip.first_tile * self.depth.tiles() + strip.tiles * step * (self.depth.group_len() / GROUP);
+        let tiles = strip.first_tile * self.depth.tiles() + strip.tiles * step * self.depth.parts();
         self.weight[tiles * TILE_LEN..].as_ptr().cast()
     }
 
@@ -178,17 +179,17 @@ pub(super) struct Strip {
 
 /// The three bfloat16 whose sum is `value`, each nearest to what is left.
 fn split(value: f32) -> [u16; 3] {
-    let mut high = round_to_bf16(value);
-    if value.is_finite() && !widen(high).is_finite() {
-        // The largest numbers would round to infinity.
-        high = (value.to_bits() >> 16) as u16;
-    }
+    let mut high = bf16::from_f32(value);
     if !value.is_finite() {
-        return [high, 0, 0];
+        return [high.to_bits(), 0, 0];
     }
-    let rest = value - widen(high);
-    let middle = round_to_bf16(rest);
-    [high, middle, round_to_bf16(rest - widen(middle))]
+    if !high.is_finite() {
+        // The largest numbers would round to infinity.
+        high = bf16::from_bits((value.to_bits() >> 16) as u16);
+    }
+    let rest = value - high.to_f32();
+    let middle = bf16::from_f32(rest);
+    [high, middle, bf16::from_f32(rest - middle.to_f32())].map(bf16::to_bits)
 }
 
 /// The vectors that splitting needs.
@@ -284,7 +285,7 @@ mod tests {
     #[test]
     fn the_three_parts_of_a_number_add_up_to_it() {
         for value in [1.0f32, -1.0, 0.1, 1.234_567_9, -2.5e-7, 1e30, 16_777_215.0, f32::MAX, 0.0, -0.0] {
-            let sum: f64 = split(value).into_iter().map(|part| f64::from(widen(part))).sum();
+            let sum: f64 = split(value).into_iter().map(|part| bf16::from_bits(part).to_f64()).sum();
             assert_eq!(sum, f64::from(value));
         }
     }
