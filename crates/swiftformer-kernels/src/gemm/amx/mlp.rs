@@ -3,7 +3,8 @@
 use super::block::Tiles;
 use super::finish::{self, Hidden, Store};
 use super::pack::{Depth, Splitter};
-use super::{ALIGNMENT, Product, RowTiles, Scratch, TileMatrix, planes_len, split_rows};
+use super::split::split_rows;
+use super::{ALIGNMENT, Product, RowTiles, Scratch, TileMatrix, planes_len};
 use crate::activation::Activation;
 use crate::gemm::packed::Layout;
 use crate::gemm::view::InputView;
