@@ -72,8 +72,8 @@ impl Kernels {
         self.mlp_of_pieces(mlp, 0..mlp.pieces(), input, output, accumulate, scratch);
     }
 
-    /// What one of the [pieces](Mlp::pieces) contributes. Added up in order they give what [`Kernels::mlp`] gives, to the
-    /// bit.
+    /// What one of the [pieces](Mlp::pieces) contributes. Two or more, added up in order, give what [`Kernels::mlp`] gives,
+    /// to the bit.
     ///
     /// # Panics
     /// As [`Kernels::mlp`], and when there is no such piece.

@@ -161,7 +161,11 @@ isa_tests! {
                 kernels.mlp_piece(mlp, piece, input, RowsMut::new(&mut part, rows, outputs), &mut scratch);
                 kernels.add(&part, &mut in_pieces);
             }
-            assert_eq!(in_pieces, actual, "{} pieces", mlp.pieces());
+            if mlp.pieces() > 1 {
+                assert_eq!(in_pieces, actual, "{} pieces", mlp.pieces());
+            } else {
+                assert_close(&in_pieces, &actual, 1e-6, "one piece");
+            }
 
             let mut middle = vec![0.0; rows * hidden];
             let gelu = Epilogue { activation: Activation::Gelu, accumulate: false };
