@@ -43,6 +43,7 @@ mod precision;
 pub mod reference;
 mod resample;
 mod rows;
+mod subnormals;
 mod tokens;
 mod unroll;
 
@@ -60,3 +61,4 @@ pub use pool::{Parts, Pool};
 pub use precision::Precision;
 pub use resample::{RESAMPLE_BITS, RESAMPLE_HALF, ResampleTaps};
 pub use rows::{Rows, RowsMut};
+pub use subnormals::SubnormalsAsZero;

@@ -16,6 +16,8 @@ use std::{
     thread::JoinHandle,
 };
 
+use crate::subnormals::SubnormalsAsZero;
+
 /// Spins before a worker sleeps: some tens of microseconds, longer than the serial gaps within one forward pass.
 const SPINS: u32 = 20_000;
 /// Set in [`Shared::state`] while a region takes workers in.
@@ -28,7 +30,7 @@ const REGION: u64 = 1 << 32;
 /// Called with the number of the thread (0 is the caller's) and the number of the task.
 type Task<'a> = dyn Fn(usize, usize) + Sync + 'a;
 
-/// Threads that run the parts of a loop.
+/// Threads that run the parts of a loop. Its workers take [subnormal numbers as zero](SubnormalsAsZero).
 ///
 /// One caller at a time is served by the workers; a second one meanwhile runs its loop alone.
 pub struct Pool {
@@ -269,6 +271,7 @@ impl Shared {
     }
 
     fn work(&self, thread: usize) {
+        let _mode = SubnormalsAsZero::new();
         let mut seen = 0;
         while let Some(state) = self.wait_for_region(seen) {
             seen = state & !(OPEN | JOINED);

@@ -1,6 +1,8 @@
 //! Running a plan on one image.
 
-use swiftformer_kernels::{Activation, Conv2d, Epilogue, ImageShape, Kernels, MlpInput, Parts, Pool, Rows, RowsMut};
+use swiftformer_kernels::{
+    Activation, Conv2d, Epilogue, ImageShape, Kernels, MlpInput, Parts, Pool, Rows, RowsMut, SubnormalsAsZero,
+};
 
 use super::{
     ConvLayer, Plan, SharedMlp, Step, Workspace,
@@ -55,6 +57,7 @@ impl Plan {
         mut after: impl FnMut(usize),
     ) {
         assert!(pool.threads() <= self.threads, "a plan for {} threads on {}", self.threads, pool.threads());
+        let _mode = SubnormalsAsZero::new();
         let model = &*self.network.packed;
         let kernels = model.kernels;
         let Workspace { input, maps, keys_queries, partials, contributions, global, pooled, scores, scratch } =

@@ -13,6 +13,7 @@ use swiftformer::{
 };
 use swiftformer_kernels::{ImageShape, Pool};
 
+use super::Pixels;
 use crate::interrupt;
 
 /// Runs before the first that counts.
@@ -65,6 +66,7 @@ impl Bench {
         size: Option<[usize; 2]>,
         options: &ModelOptions,
         batch: usize,
+        pixels: Pixels,
     ) -> anyhow::Result<Self> {
         let start = Instant::now();
         let checkpoint = open()?;
@@ -73,8 +75,7 @@ impl Bench {
         let macs = checkpoint.arch().macs(size).context("the model cannot take this size")?;
         drop(checkpoint);
         let channels = model.arch().config.num_channels;
-        // Values as a normalised photograph has them; their pattern does not matter for the time.
-        let image = (0..size[0] * size[1] * channels).map(|at| (at % 97) as f32 / 24.0 - 2.0).collect();
+        let image = (0..size[0] * size[1] * channels).map(|at| pixels.value(at)).collect();
         let bench = Self { model, size, batch, load: Duration::ZERO, macs, image };
         bench.network_plan()?;
         Ok(Self { load: start.elapsed(), ..bench })
