@@ -124,8 +124,6 @@ struct Needs {
 /// The buffers of one image in flight.
 #[derive(Debug)]
 pub struct Workspace {
-    /// The image, NHWC.
-    input: AlignedBuffer,
     /// The current map, and the one being written.
     maps: [AlignedBuffer; 2],
     keys_queries: AlignedBuffer,
@@ -135,13 +133,6 @@ pub struct Workspace {
     pooled: AlignedBuffer,
     scores: AlignedBuffer,
     scratch: AlignedBuffer,
-}
-
-impl Workspace {
-    /// The image to run, `[height, width, channels]`, to be filled.
-    pub fn input_mut(&mut self) -> &mut [f32] {
-        &mut self.input
-    }
 }
 
 impl Plan {
@@ -179,7 +170,6 @@ impl Plan {
     pub fn workspace(&self) -> Workspace {
         let Needs { map, keys_queries, partials, contributions, scratch, global, pooled, labels } = self.needs;
         Workspace {
-            input: AlignedBuffer::zeros(self.input.len()),
             maps: [AlignedBuffer::zeros(map), AlignedBuffer::zeros(map)],
             keys_queries: AlignedBuffer::zeros(keys_queries),
             partials: AlignedBuffer::zeros(partials),
@@ -195,7 +185,12 @@ impl Plan {
     pub fn workspace_len(&self) -> usize {
         let Needs { map, keys_queries, partials, contributions, scratch, global, pooled, labels } = self.needs;
         let shared = keys_queries + partials + contributions + global + pooled + labels;
-        self.input.len() + 2 * map + shared + scratch * self.threads
+        2 * map + shared + scratch * self.threads
+    }
+
+    /// The images.
+    pub fn input(&self) -> ImageShape {
+        self.input
     }
 
     /// `[height, width]` of the images.
@@ -206,6 +201,11 @@ impl Plan {
     /// The last map's shape.
     pub fn output(&self) -> ImageShape {
         self.output
+    }
+
+    /// The most threads that one image runs on.
+    pub fn threads(&self) -> usize {
+        self.threads
     }
 
     fn tail(&self) -> &PackedTail {

@@ -37,12 +37,14 @@ pub trait TapSink {
 }
 
 impl Plan {
-    /// Runs the image in `workspace` and gives `sink` what it wants. Results do not depend on the number of threads.
+    /// Runs an image, `[height, width, channels]`, and gives `sink` what it wants. Results do not depend on the number of
+    /// threads.
     ///
     /// # Panics
-    /// When the workspace is another plan's, or `pool` has more threads than the plan was compiled for.
-    pub fn run(&self, workspace: &mut Workspace, pool: &Pool, sink: &mut dyn TapSink) {
-        self.run_observed(workspace, pool, sink, |_| {});
+    /// When the image has not the plan's size, the workspace is another plan's, or `pool` has more threads than the plan was
+    /// compiled for.
+    pub fn run(&self, image: &[f32], workspace: &mut Workspace, pool: &Pool, sink: &mut dyn TapSink) {
+        self.run_observed(image, workspace, pool, sink, |_| {});
     }
 
     /// As [`Plan::run`]; `after` is called with the number of every step of [`Plan::steps`] when it has ended.
@@ -51,24 +53,25 @@ impl Plan {
     /// As [`Plan::run`].
     pub fn run_observed(
         &self,
+        image: &[f32],
         workspace: &mut Workspace,
         pool: &Pool,
         sink: &mut dyn TapSink,
         mut after: impl FnMut(usize),
     ) {
+        assert_eq!(image.len(), self.input.len(), "an image of {:?}", self.input);
         assert!(pool.threads() <= self.threads, "a plan for {} threads on {}", self.threads, pool.threads());
         let _mode = SubnormalsAsZero::new();
         let model = &*self.network.packed;
         let kernels = model.kernels;
-        let Workspace { input, maps, keys_queries, partials, contributions, global, pooled, scores, scratch } =
-            workspace;
+        let Workspace { maps, keys_queries, partials, contributions, global, pooled, scores, scratch } = workspace;
         let [current, next] = maps;
         let (mut current, mut next) = (current, next);
         for (index, step) in self.steps.iter().enumerate() {
             match *step {
                 Step::Conv { layer, shape, output, rows } => {
                     let (packed, source, activation) = match layer {
-                        ConvLayer::Stem(0) => (&model.stem[0], &input[..], Activation::Relu),
+                        ConvLayer::Stem(0) => (&model.stem[0], image, Activation::Relu),
                         ConvLayer::Stem(index) => (&model.stem[index], &current[..shape.input.len()], Activation::Relu),
                         ConvLayer::Transition(stage) => {
                             let Some(packed) = &model.stages[stage].transition else { continue };

@@ -120,14 +120,13 @@ impl Bench {
         let plan = self.network_plan()?;
         let pool = Pool::new(self.model.threads());
         let mut workspace = plan.workspace();
-        workspace.input_mut().copy_from_slice(&self.image);
         let steps = plan.steps();
         let mut best = vec![f64::INFINITY; steps.len()];
         let start = Instant::now();
         let mut runs = 0;
         while (start.elapsed() < time || runs < LEAST_RUNS) && !interrupt::requested() {
             let mut last = Instant::now();
-            plan.run_observed(&mut workspace, &pool, &mut LogitsOnly, |step| {
+            plan.run_observed(&self.image, &mut workspace, &pool, &mut LogitsOnly, |step| {
                 let now = Instant::now();
                 best[step] = best[step].min((now - last).as_secs_f64());
                 last = now;
