@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use swiftformer_kernels::{
     Activation, AlignedBuffer, Conv2d, Conv2dShape, Depthwise3x3, Epilogue, ImageShape, IsaKind, Kernels, Mlp,
-    MlpInput, PackedMatrix, Rows, RowsMut,
+    MlpInput, PackedMatrix, Residual, Rows, RowsMut,
 };
 
 const REPEATS: usize = 15;
@@ -80,7 +80,13 @@ fn main() {
                 let mut scratch = AlignedBuffer::zeros(mlp.scratch_len(tokens));
                 report(kernels, &format!("{layer}: MLP, {activation:?}"), 2 * tokens * dim * hidden, || {
                     let target = RowsMut::new(&mut output, tokens, dim);
-                    kernels.mlp(mlp, MlpInput::Rows(Rows::new(&input, tokens, dim)), target, false, &mut scratch);
+                    kernels.mlp(
+                        mlp,
+                        MlpInput::Rows(Rows::new(&input, tokens, dim)),
+                        target,
+                        Residual::None,
+                        &mut scratch,
+                    );
                 });
             }
             let depthwise = Depthwise3x3::pack(&filled(dim * 9), None, dim);

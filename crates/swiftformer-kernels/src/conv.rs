@@ -128,7 +128,7 @@ impl Kernels {
                     segment_stride: padded_row,
                     segment_len: shape.kernel[1] * image.channels,
                 },
-                output: OutputView { data: output, row_stride: result.channels },
+                output: OutputView { data: output, row_stride: result.channels, residual: None },
                 epilogue,
                 scratch: &mut *scratch,
             });

@@ -55,7 +55,7 @@ pub use depthwise::{Depthwise3x3, ImageShape};
 pub use gemm::PackedMatrix;
 pub use kernels::{IsaKind, Kernels};
 pub use layout::{nchw_to_nhwc, nhwc_to_nchw};
-pub use mlp::{Mlp, MlpInput};
+pub use mlp::{Mlp, MlpInput, Residual};
 pub use pointwise::Epilogue;
 pub use pool::{Parts, Pool};
 pub use precision::Precision;

@@ -30,6 +30,27 @@ pub enum MlpInput<'a> {
     Output,
 }
 
+/// What is added to an MLP's result.
+#[derive(Clone, Copy, Debug)]
+pub enum Residual<'a> {
+    /// Nothing.
+    None,
+    /// The rows that it writes, as they were before.
+    Output,
+    /// These rows.
+    Rows(Rows<'a>),
+}
+
+impl<'a> Residual<'a> {
+    /// The rows from `start`, `count` of them.
+    fn part(self, start: usize, count: usize) -> Self {
+        match self {
+            Self::Rows(rows) => Self::Rows(rows.part(start, count)),
+            other => other,
+        }
+    }
+}
+
 impl<'a> MlpInput<'a> {
     /// The rows to read, where `output` is what is written.
     pub fn rows(self, output: &'a RowsMut<'_>) -> Rows<'a> {
@@ -63,13 +84,20 @@ impl Mlp<'_> {
 }
 
 impl Kernels {
-    /// `output[r] = mlp(input[r]) [+ output[r]]` for every row, in blocks whose hidden layer stays in cache.
+    /// `output[r] = mlp(input[r]) [+ residual[r]]` for every row, in blocks whose hidden layer stays in cache.
     /// `scratch` may hold anything.
     ///
     /// # Panics
     /// When shapes, views, instruction sets or `scratch` do not fit (see [`Mlp::scratch_len`]).
-    pub fn mlp(self, mlp: Mlp<'_>, input: MlpInput<'_>, output: RowsMut<'_>, accumulate: bool, scratch: &mut [f32]) {
-        self.mlp_of_pieces(mlp, 0..mlp.pieces(), input, output, accumulate, scratch);
+    pub fn mlp(
+        self,
+        mlp: Mlp<'_>,
+        input: MlpInput<'_>,
+        output: RowsMut<'_>,
+        residual: Residual<'_>,
+        scratch: &mut [f32],
+    ) {
+        self.mlp_of_pieces(mlp, 0..mlp.pieces(), input, output, residual, scratch);
     }
 
     /// What one of the [pieces](Mlp::pieces) contributes. Two or more, added up in order, give what [`Kernels::mlp`] gives,
@@ -80,7 +108,7 @@ impl Kernels {
     pub fn mlp_piece(self, mlp: Mlp<'_>, piece: usize, input: Rows<'_>, output: RowsMut<'_>, scratch: &mut [f32]) {
         let pieces = mlp.pieces();
         assert!(piece < pieces, "piece {piece} of an MLP of {pieces} pieces");
-        self.mlp_of_pieces(mlp, piece..piece + 1, MlpInput::Rows(input), output, false, scratch);
+        self.mlp_of_pieces(mlp, piece..piece + 1, MlpInput::Rows(input), output, Residual::None, scratch);
     }
 
     fn mlp_of_pieces(
@@ -89,7 +117,7 @@ impl Kernels {
         pieces: Range<usize>,
         input: MlpInput<'_>,
         mut output: RowsMut<'_>,
-        accumulate: bool,
+        residual: Residual<'_>,
         scratch: &mut [f32],
     ) {
         assert_eq!(mlp.first.outputs(), mlp.second.inputs(), "hidden channels");
@@ -100,6 +128,10 @@ impl Kernels {
         for matrix in [mlp.first, mlp.second] {
             assert_eq!(matrix.kind(), self.kind(), "weights packed for another instruction set");
         }
+        if let Residual::Rows(rows) = residual {
+            assert_eq!(rows.rows, output.rows, "rows of the output and of what is added");
+            rows.check(mlp.second.outputs(), "what is added to an MLP");
+        }
         let needed = mlp.scratch_len(output.rows);
         assert!(scratch.len() >= needed, "scratch of an MLP: {needed} floats needed, {} given", scratch.len());
         for (start, count) in row_blocks(output.rows, mlp.first.block_rows()) {
@@ -107,14 +139,14 @@ impl Kernels {
                 MlpInput::Rows(rows) => MlpInput::Rows(rows.part(start, count)),
                 MlpInput::Output => MlpInput::Output,
             };
-            let output = output.part(start, count);
+            let (output, residual) = (output.part(start, count), residual.part(start, count));
             #[cfg(target_arch = "x86_64")]
             if let Some(tiles) = amx::mlp_tiles(mlp) {
                 let pieces = pieces.clone();
-                self.dispatch(amx::MlpBlock { mlp, tiles, input, output, accumulate, pieces, scratch });
+                self.dispatch(amx::MlpBlock { mlp, tiles, input, output, residual, pieces, scratch });
                 continue;
             }
-            self.mlp_block(mlp, input, output, accumulate, scratch);
+            self.mlp_block(mlp, input, output, residual, scratch);
         }
     }
 
@@ -124,15 +156,20 @@ impl Kernels {
         mlp: Mlp<'_>,
         input: MlpInput<'_>,
         mut output: RowsMut<'_>,
-        accumulate: bool,
+        residual: Residual<'_>,
         scratch: &mut [f32],
     ) {
         let (rows, hidden) = (output.rows, mlp.first.outputs());
         let source = input.rows(&output);
         let first = Epilogue { activation: mlp.activation, accumulate: false };
         self.pointwise(mlp.first, source, RowsMut::new(scratch, rows, hidden), first, &mut []);
+        let (accumulate, residual) = match residual {
+            Residual::None => (false, None),
+            Residual::Output => (true, None),
+            Residual::Rows(rows) => (true, Some(rows)),
+        };
         let second = Epilogue { activation: Activation::Identity, accumulate };
         let output = output.part(0, rows);
-        self.pointwise(mlp.second, Rows::new(scratch, rows, hidden), output, second, &mut []);
+        self.pointwise_onto(mlp.second, Rows::new(scratch, rows, hidden), output, residual, second, &mut []);
     }
 }

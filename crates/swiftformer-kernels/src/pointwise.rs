@@ -31,7 +31,20 @@ impl Kernels {
         self,
         matrix: &PackedMatrix,
         input: Rows<'_>,
+        output: RowsMut<'_>,
+        epilogue: Epilogue,
+        scratch: &mut [f32],
+    ) {
+        self.pointwise_onto(matrix, input, output, None, epilogue, scratch);
+    }
+
+    /// As [`Kernels::pointwise`]; what is added may be other rows than the output's.
+    pub(crate) fn pointwise_onto(
+        self,
+        matrix: &PackedMatrix,
+        input: Rows<'_>,
         mut output: RowsMut<'_>,
+        residual: Option<Rows<'_>>,
         epilogue: Epilogue,
         scratch: &mut [f32],
     ) {
@@ -41,7 +54,8 @@ impl Kernels {
         for (start, count) in row_blocks(input.rows, matrix.block_rows()) {
             let input = InputView::rows(input.part(start, count), matrix.inputs());
             let output = output.part(start, count);
-            let output = OutputView { data: output.data, row_stride: output.stride };
+            let residual = residual.map(|rows| rows.part(start, count));
+            let output = OutputView { data: output.data, row_stride: output.stride, residual };
             self.dispatch(Gemm { matrix, input, output, epilogue, scratch: &mut *scratch });
         }
     }

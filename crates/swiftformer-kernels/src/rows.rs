@@ -68,6 +68,15 @@ impl<'a> RowsMut<'a> {
         RowsMut { data: self.data.get_mut(start * stride..).unwrap_or_default(), rows: count, stride }
     }
 
+    /// Copies rows of `width` floats.
+    ///
+    /// # Panics
+    /// When the views differ in their number of rows, or one is too short.
+    pub fn copy_from(&mut self, source: Rows<'_>, width: usize) {
+        assert_eq!(source.rows, self.rows, "rows of source and target");
+        (0..self.rows).for_each(|row| self.row(row, width).copy_from_slice(source.row(row, width)));
+    }
+
     /// The same rows to read.
     pub fn as_rows(&self) -> Rows<'_> {
         Rows { data: self.data, rows: self.rows, stride: self.stride }

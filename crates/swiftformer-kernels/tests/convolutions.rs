@@ -7,7 +7,7 @@ mod common;
 use common::{Random, assert_close, isa_tests, pointwise};
 use swiftformer_kernels::{
     Activation, AlignedBuffer, Conv2d, Conv2dShape, Depthwise3x3, Epilogue, ImageShape, IsaKind, Kernels, Mlp,
-    MlpInput, PackedMatrix, Precision, Rows, RowsMut, reference,
+    MlpInput, PackedMatrix, Precision, Residual, Rows, RowsMut, reference,
 };
 
 /// Sums run in order in `f32`, so that their error grows with their length. Rounding alone: half a unit in the last
@@ -147,14 +147,18 @@ isa_tests! {
             scratch.fill(f32::NAN);
             let input = Rows::new(&input, rows, inputs);
             let (mut in_place, mut in_pieces) = (actual.clone(), actual.clone());
-            kernels.mlp(mlp, MlpInput::Rows(input), RowsMut::new(&mut actual, rows, outputs), true, &mut scratch);
+            kernels.mlp(mlp, MlpInput::Rows(input), RowsMut::new(&mut actual, rows, outputs), Residual::Output, &mut scratch);
             if inputs == outputs {
                 let copy = in_place.clone();
                 let mut separate = in_place.clone();
                 let (from, to) = (Rows::new(&copy, rows, inputs), RowsMut::new(&mut separate, rows, outputs));
-                kernels.mlp(mlp, MlpInput::Rows(from), to, true, &mut scratch);
-                kernels.mlp(mlp, MlpInput::Output, RowsMut::new(&mut in_place, rows, outputs), true, &mut scratch);
+                kernels.mlp(mlp, MlpInput::Rows(from), to, Residual::Output, &mut scratch);
+                kernels.mlp(mlp, MlpInput::Output, RowsMut::new(&mut in_place, rows, outputs), Residual::Output, &mut scratch);
                 assert_eq!(in_place, separate);
+                let mut elsewhere = vec![f32::NAN; rows * outputs];
+                let to = RowsMut::new(&mut elsewhere, rows, outputs);
+                kernels.mlp(mlp, MlpInput::Rows(from), to, Residual::Rows(from), &mut scratch);
+                assert_eq!(elsewhere, separate, "added from other rows");
             }
             for piece in 0..mlp.pieces() {
                 let mut part = vec![f32::NAN; rows * outputs];
@@ -214,7 +218,7 @@ isa_tests! {
                 let mut output = vec![0.0; rows * channels];
                 let mut scratch = vec![f32::NAN; mlp.scratch_len(rows)];
                 let target = RowsMut::new(&mut output, rows, channels);
-                kernels.mlp(mlp, MlpInput::Rows(Rows::new(&input, rows, channels)), target, false, &mut scratch);
+                kernels.mlp(mlp, MlpInput::Rows(Rows::new(&input, rows, channels)), target, Residual::None, &mut scratch);
                 output
             });
             assert_close(&rounded, &exact, 4e-3, &format!("{rows} × {channels} → {hidden}"));

@@ -55,6 +55,10 @@ impl Kernel for Gemm<'_> {
         }
         let output_span = span(rows, output.row_stride, outputs);
         assert!(output_span <= output.data.len(), "{output_span} outputs, room for {}", output.data.len());
+        if let Some(residual) = output.residual {
+            assert_eq!(residual.rows, rows, "rows of the output and of what is added");
+            residual.check(outputs, "what is added to a product");
+        }
         let needed = matrix.scratch_len(rows);
         assert!(scratch.len() >= needed, "scratch of a product: {needed} floats needed, {} given", scratch.len());
         // SAFETY: the views were checked above, and the matrix is packed for this instruction set.

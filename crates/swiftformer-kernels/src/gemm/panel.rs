@@ -75,6 +75,7 @@ unsafe fn multiply_with<I: Isa, W: Weight>(
     epilogue: Epilogue,
 ) {
     let inputs = input.segments * input.segment_len;
+    let (residual, residual_stride) = output.residual();
     for index in 0..matrix.panels() {
         let panel = matrix.panel(index);
         let pass = PanelPass {
@@ -84,6 +85,7 @@ unsafe fn multiply_with<I: Isa, W: Weight>(
             // SAFETY: the panel's column lies within an output row.
             output: unsafe { output.data.as_mut_ptr().add(panel.column) },
             output_stride: output.row_stride,
+            residual: (residual.wrapping_add(panel.column), residual_stride),
             next: match index + 1 < matrix.panels() {
                 true => {
                     let panel = matrix.panel(index + 1);
@@ -117,6 +119,8 @@ struct PanelPass<'a, W> {
     bias: *const f32,
     output: *mut f32,
     output_stride: usize,
+    /// What is added where rows accumulate, and from one row of it to the next.
+    residual: (*const f32, usize),
     /// The next panel's weights, asked for while this one is multiplied: a large matrix does not stay in the second-level
     /// cache, and the CPU by itself looks ahead to the end of a page only.
     next: &'a [W],
@@ -169,14 +173,14 @@ impl<W: Weight> PanelPass<'_, W> {
                     // Wrapping, since a matrix without inputs may have no input data at all.
                     let offset = group * self.input.group_stride + row * self.input.row_stride;
                     let input = self.input.data.as_ptr().wrapping_add(offset);
-                    let output = self.output.add((group * rows + row) * self.output_stride);
+                    let target = group * rows + row;
                     match count {
-                        1 => self.tile::<I, 1, V>(isa, input, output, &mut ahead),
-                        2 => self.tile::<I, 2, V>(isa, input, output, &mut ahead),
-                        3 => self.tile::<I, 3, V>(isa, input, output, &mut ahead),
-                        4 => self.tile::<I, 4, V>(isa, input, output, &mut ahead),
-                        5 => self.tile::<I, 5, V>(isa, input, output, &mut ahead),
-                        _ => self.tile::<I, TILE_ROWS, V>(isa, input, output, &mut ahead),
+                        1 => self.tile::<I, 1, V>(isa, input, target, &mut ahead),
+                        2 => self.tile::<I, 2, V>(isa, input, target, &mut ahead),
+                        3 => self.tile::<I, 3, V>(isa, input, target, &mut ahead),
+                        4 => self.tile::<I, 4, V>(isa, input, target, &mut ahead),
+                        5 => self.tile::<I, 5, V>(isa, input, target, &mut ahead),
+                        _ => self.tile::<I, TILE_ROWS, V>(isa, input, target, &mut ahead),
                     }
                 }
                 row += count;
@@ -185,13 +189,13 @@ impl<W: Weight> PanelPass<'_, W> {
     }
 
     /// # Safety
-    /// As for `run`, for `R` rows from `input` and `output`.
+    /// As for `run`, for `R` rows from `input`, the output's from row `target` on.
     #[inline(always)]
     unsafe fn tile<I: Isa, const R: usize, const V: usize>(
         &self,
         isa: I,
         input: *const f32,
-        output: *mut f32,
+        target: usize,
         ahead: &mut Ahead,
     ) {
         let stride = self.input.row_stride;
@@ -239,11 +243,12 @@ impl<W: Weight> PanelPass<'_, W> {
                 let sum = sums[row][vector];
                 // SAFETY: `columns` floats of every output row are writable: whole vectors, then `last`.
                 unsafe {
-                    let at = output.add(row * self.output_stride + vector * I::LEN);
+                    let at = self.output.add((target + row) * self.output_stride + vector * I::LEN);
+                    let added = self.residual.0.wrapping_add((target + row) * self.residual.1 + vector * I::LEN);
                     if vector + 1 < V || last == I::LEN {
-                        isa.store(at, if self.accumulate { isa.add(isa.load(at), sum) } else { sum });
+                        isa.store(at, if self.accumulate { isa.add(isa.load(added), sum) } else { sum });
                     } else {
-                        let sum = if self.accumulate { isa.add(isa.load_first(at, last), sum) } else { sum };
+                        let sum = if self.accumulate { isa.add(isa.load_first(added, last), sum) } else { sum };
                         isa.store_first(at, sum, last);
                     }
                 }

@@ -55,4 +55,16 @@ impl<'a> InputView<'a> {
 pub(crate) struct OutputView<'a> {
     pub(crate) data: &'a mut [f32],
     pub(crate) row_stride: usize,
+    /// What is added where the epilogue accumulates; the output's own rows unless given.
+    pub(crate) residual: Option<Rows<'a>>,
+}
+
+impl OutputView<'_> {
+    /// Where what is added starts, and from one row of it to the next.
+    pub(super) fn residual(&self) -> (*const f32, usize) {
+        match self.residual {
+            Some(rows) => (rows.data.as_ptr(), rows.stride),
+            None => (self.data.as_ptr(), self.row_stride),
+        }
+    }
 }

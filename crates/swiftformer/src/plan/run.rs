@@ -1,7 +1,7 @@
 //! Running a plan on one image.
 
 use swiftformer_kernels::{
-    Activation, Conv2d, Epilogue, ImageShape, Kernels, MlpInput, Parts, Pool, Rows, RowsMut, SubnormalsAsZero,
+    Activation, Conv2d, Epilogue, ImageShape, Kernels, MlpInput, Parts, Pool, Residual, Rows, RowsMut, SubnormalsAsZero,
 };
 
 use super::{
@@ -213,10 +213,10 @@ impl ConvBlockTask<'_> {
             let (mixed, hidden) = scratch.split_at_mut((rows * row).next_multiple_of(16));
             let mixed = &mut mixed[..output.len()];
             kernels.depthwise3x3(&packed.depthwise, input, shape, first..first + output.len() / row, mixed);
-            output.copy_from_slice(&input[start..start + output.len()]);
             let tokens = output.len() / shape.channels;
-            let input = MlpInput::Rows(Rows::new(mixed, tokens, shape.channels));
-            run_mlp(kernels, &packed.mlp, input, output, [tokens, shape.channels], hidden);
+            let rows = |data| Rows::new(data, tokens, shape.channels);
+            let residual = Residual::Rows(rows(&input[start..][..output.len()]));
+            run_mlp(kernels, &packed.mlp, MlpInput::Rows(rows(mixed)), residual, output, hidden);
         });
     }
 
@@ -276,18 +276,20 @@ impl SharedMlp {
     }
 }
 
-/// `output += mlp(input)` for a few tokens of `[tokens, channels]`.
+/// `output = residual + mlp(input)` for a few tokens.
 fn run_mlp(
     kernels: Kernels,
     mlp: &PackedMlp,
     input: MlpInput<'_>,
+    residual: Residual<'_>,
     output: &mut [f32],
-    [tokens, channels]: [usize; 2],
     scratch: &mut [f32],
 ) {
+    let channels = mlp.second.outputs();
+    let tokens = output.len() / channels;
     let mut output = RowsMut::new(output, tokens, channels);
     if !mlp.activation.is_learnt() {
-        kernels.mlp(mlp.kernel(), input, output, true, scratch);
+        kernels.mlp(mlp.kernel(), input, output, residual, scratch);
         return;
     }
     let width = mlp.first.outputs();
@@ -295,7 +297,11 @@ fn run_mlp(
     let source = input.rows(&output);
     kernels.pointwise(&mlp.first, source, RowsMut::new(hidden, tokens, width), Epilogue::default(), scratch);
     mlp.activation.apply_learnt(hidden);
-    let second = Epilogue { activation: Activation::Identity, accumulate: true };
+    if let Residual::Rows(rows) = residual {
+        output.copy_from(rows, channels);
+    }
+    let accumulate = !matches!(residual, Residual::None);
+    let second = Epilogue { activation: Activation::Identity, accumulate };
     kernels.pointwise(&mlp.second, Rows::new(hidden, tokens, width), output.part(0, tokens), second, scratch);
 }
 
@@ -344,7 +350,7 @@ impl AttentionTask<'_> {
             let output = RowsMut::new(map, count, channels);
             kernels.attention_update(&packed.output, global, keys_queries, output, true, scratch);
             if shared.is_none() {
-                run_mlp(kernels, &packed.mlp, MlpInput::Output, map, [count, channels], scratch);
+                run_mlp(kernels, &packed.mlp, MlpInput::Output, Residual::Output, map, scratch);
             }
         });
         if let Some(shared) = shared {

@@ -62,6 +62,8 @@ pub(super) trait Finish: Copy {
 pub(super) struct Store {
     pub(super) output: *mut f32,
     pub(super) stride: usize,
+    /// What is added where rows accumulate, and from one row of it to the next.
+    pub(super) residual: (*const f32, usize),
     /// Output channels.
     pub(super) columns: usize,
     pub(super) activation: Activation,
@@ -96,7 +98,9 @@ impl Finish for Store {
                 let at = self.output.add(row * self.stride + column + tile * TILE_COLUMNS);
                 let mut sum = amx.load(sums.add(tile * TILE_COLUMNS));
                 if ACCUMULATE {
-                    sum = amx.add(sum, _mm512_maskz_loadu_ps(masks[tile], at));
+                    let (residual, stride) = self.residual;
+                    let added = residual.add(row * stride + column + tile * TILE_COLUMNS);
+                    sum = amx.add(sum, _mm512_maskz_loadu_ps(masks[tile], added));
                 }
                 _mm512_mask_storeu_ps(at, masks[tile], activate::<ACTIVATION>(amx, self.activation, sum));
             }

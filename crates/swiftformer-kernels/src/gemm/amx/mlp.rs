@@ -12,7 +12,7 @@ use crate::gemm::packed::Layout;
 use crate::gemm::view::InputView;
 use crate::isa::{Isa, amx::Amx};
 use crate::kernels::Kernel;
-use crate::mlp::{Mlp, MlpInput};
+use crate::mlp::{Mlp, MlpInput, Residual};
 use crate::precision::Precision;
 use crate::rows::{Rows, RowsMut};
 
@@ -56,7 +56,7 @@ pub(crate) struct MlpBlock<'a> {
     pub(crate) tiles: [&'a TileMatrix; 2],
     pub(crate) input: MlpInput<'a>,
     pub(crate) output: RowsMut<'a>,
-    pub(crate) accumulate: bool,
+    pub(crate) residual: Residual<'a>,
     pub(crate) pieces: Range<usize>,
     pub(crate) scratch: &'a mut [f32],
 }
@@ -66,7 +66,7 @@ impl Kernel for MlpBlock<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let Self { mlp, tiles, input, output, accumulate, pieces, scratch } = self;
+        let Self { mlp, tiles, input, output, residual, pieces, scratch } = self;
         let amx = isa.tiles().expect("tiles are packed for AMX only");
         if output.rows == 0 || mlp.second.outputs() == 0 {
             return;
@@ -82,13 +82,18 @@ impl Kernel for MlpBlock<'_> {
                 MlpInput::Output => Rows::new(std::slice::from_raw_parts(target, data.len()), rows, stride),
             };
             let view = InputView::rows(input, width);
+            let residual = match residual {
+                Residual::None => None,
+                Residual::Output => Some((target.cast_const(), stride)),
+                Residual::Rows(rows) => Some((rows.data.as_ptr(), rows.stride)),
+            };
             let output = (target, stride, mlp.second.outputs());
-            run(amx, tiles, (mlp.activation, pieces), view, output, accumulate, scratch);
+            run(amx, tiles, (mlp.activation, pieces), view, output, residual, scratch);
         }
     }
 }
 
-/// `output = second(activation(first(input))) [+ output]`, the hidden layer in pieces that stay in cache, and of it these
+/// `output = second(activation(first(input))) [+ residual]`, the hidden layer in pieces that stay in cache, and of it these
 /// pieces only. `input` may be what `output` points to: it is read before anything is written.
 ///
 /// # Safety
@@ -100,7 +105,7 @@ unsafe fn run(
     (activation, pieces): (Activation, Range<usize>),
     input: InputView<'_>,
     (output, stride, columns): (*mut f32, usize, usize),
-    accumulate: bool,
+    residual: Option<(*const f32, usize)>,
     scratch: &mut [f32],
 ) {
     let tiles = RowTiles::new(input.rows);
@@ -110,7 +115,8 @@ unsafe fn run(
     // Strips before a piece; as even as they go.
     let before = |piece: usize| piece * (all / count) + piece.min(all % count);
     let hidden = scratch.planes(piece_depth(second), tiles);
-    let store = Store { output, stride, columns, activation: Activation::Identity };
+    let own = (output.cast_const(), stride);
+    let store = |residual| Store { output, stride, residual, columns, activation: Activation::Identity };
     // SAFETY: as for `multiply`; a strip of hidden channels is a group of the second matrix's inputs.
     unsafe {
         split_rows(amx, first.depth, input, planes);
@@ -126,10 +132,9 @@ unsafe fn run(
                 product.run_activated::<_, false>(amx, activation, to_hidden);
             }
             let product = Product { matrix: second, planes: hidden, steps: strips, strips: 0..second.strips() };
-            if accumulate || piece > pieces.start {
-                product.run::<_, { finish::IDENTITY }, true>(amx, store);
-            } else {
-                product.run::<_, { finish::IDENTITY }, false>(amx, store);
+            match if piece == pieces.start { residual } else { Some(own) } {
+                Some(residual) => product.run::<_, { finish::IDENTITY }, true>(amx, store(residual)),
+                None => product.run::<_, { finish::IDENTITY }, false>(amx, store(own)),
             }
         }
     }

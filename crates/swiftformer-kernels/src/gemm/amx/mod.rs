@@ -119,7 +119,8 @@ pub(crate) unsafe fn multiply(
     let tiles = RowTiles::new(input.groups * input.rows);
     let planes = Scratch::new(scratch).planes(matrix.depth, tiles);
     let activation = epilogue.activation;
-    let store = Store { output: output.data.as_mut_ptr(), stride: output.row_stride, columns, activation };
+    let (residual, stride) = (output.residual(), output.row_stride);
+    let store = Store { output: output.data.as_mut_ptr(), stride, residual, columns, activation };
     let product = Product { matrix, planes, steps: 0..matrix.depth.steps(), strips: 0..matrix.strips() };
     // SAFETY: the token proves the instructions; the views are checked by the caller, and the planes have the matrix's
     // depth for all rows of tiles.
