@@ -38,7 +38,7 @@ mod rgb;
 
 pub use config::PreprocessorError;
 pub use crop::{CropRule, Window};
-pub use decode::{DecodeLimits, ImageFormat, decode, open, sniff};
+pub use decode::{DecodeLimits, ImageFormat, Scale, decode, decode_scaled, open, sniff};
 pub use encode::encode_png;
 pub use error::ImageError;
 pub use exif::Orientation;
