@@ -126,7 +126,9 @@ impl Kernels {
         match (vectors(self.kind()), size) {
             (Vectors::Scalar, _) => {}
             // SAFETY: the CPU has the instructions, and `out` holds the rows.
-            (Vectors::Avx2, _) => return unsafe { x86::avx2::inverse_dct(size, blocks, used, quantization, out, stride) },
+            (Vectors::Avx2, _) => {
+                return unsafe { x86::avx2::inverse_dct(size, blocks, used, quantization, out, stride) };
+            }
             // SAFETY: as above.
             (Vectors::Avx512, _) => {
                 return unsafe { x86::avx512::inverse_dct(size, blocks, used, quantization, out, stride) };

@@ -50,12 +50,8 @@ fn eight<const SHIFT: u32>(x: [i16; 8]) -> [i16; 8] {
     let two = dot([x[2], x[6]], EVEN_2);
     let three = dot([x[2], x[6]], EVEN_3);
     let (sum, difference) = (scaled(x[0].wrapping_add(x[4])), scaled(x[0].wrapping_sub(x[4])));
-    let even = [
-        sum.wrapping_add(three),
-        difference.wrapping_add(two),
-        difference.wrapping_sub(two),
-        sum.wrapping_sub(three),
-    ];
+    let even =
+        [sum.wrapping_add(three), difference.wrapping_add(two), difference.wrapping_sub(two), sum.wrapping_sub(three)];
     let z = [x[7].wrapping_add(x[3]), x[5].wrapping_add(x[1])];
     let (z3, z4) = (dot(z, ODD_Z3), dot(z, ODD_Z4));
     let odd = [
@@ -111,13 +107,7 @@ fn block<const N: usize>(
     std::array::from_fn(|row| rows(std::array::from_fn(|column| middle[column][row])).map(to_sample))
 }
 
-pub(super) fn inverse_dct(
-    size: DctSize,
-    blocks: &JpegBlocks,
-    quantization: &[i16; 64],
-    out: &mut [u8],
-    stride: usize,
-) {
+pub(super) fn inverse_dct(size: DctSize, blocks: &JpegBlocks, quantization: &[i16; 64], out: &mut [u8], stride: usize) {
     const FIRST: u32 = CONSTANT_BITS - PASS_BITS;
     const SECOND: u32 = CONSTANT_BITS + PASS_BITS + 3;
     for index in 0..JPEG_LANES {

@@ -170,7 +170,9 @@ macro_rules! kernels {
                             for row in 0..8 {
                                 let columns = [0, 1, 2, 3, 4, 5, 6, 7].map(|column: usize| middle[column][row]);
                                 // SAFETY: the caller's.
-                                unsafe { store_eight(eight::<18>(columns), &mut out[row * stride..][..8 * JPEG_LANES], lane) };
+                                unsafe {
+                                    store_eight(eight::<18>(columns), &mut out[row * stride..][..8 * JPEG_LANES], lane)
+                                };
                             }
                         }
                     }
@@ -207,8 +209,7 @@ macro_rules! kernels {
         unsafe fn store_eight(columns: [Words; 8], row: &mut [u8], lane: usize) {
             debug_assert!(row.len() == 8 * JPEG_LANES);
             let center = set8(-128);
-            let [a, b, c, d] =
-                [0, 1, 2, 3].map(|at: usize| add8(narrow16(columns[at], columns[at + 4]), center));
+            let [a, b, c, d] = [0, 1, 2, 3].map(|at: usize| add8(narrow16(columns[at], columns[at + 4]), center));
             let (ab, cd) = ([low8(a, b), high8(a, b)], [low8(c, d), high8(c, d)]);
             let (left, right) = (pairs(ab[0], cd[0]), pairs(ab[1], cd[1]));
             let order = [

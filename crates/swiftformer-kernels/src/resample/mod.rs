@@ -138,9 +138,7 @@ impl Kernels {
                 unsafe { x86::row_by_digits(row, &taps.spans, groups, out) }
             }
             #[cfg(target_arch = "x86_64")]
-            Packed::Halves(groups)
-                if CHANNELS == 3 && (is_avx512(self.kind()) || self.kind() == IsaKind::Avx2) =>
-            {
+            Packed::Halves(groups) if CHANNELS == 3 && (is_avx512(self.kind()) || self.kind() == IsaKind::Avx2) => {
                 // SAFETY: as above.
                 unsafe { x86::row_by_halves(row, &taps.spans, groups, out) }
             }

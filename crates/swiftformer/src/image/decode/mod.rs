@@ -7,6 +7,8 @@ mod png;
 mod tiff;
 mod webp;
 
+pub(super) use self::jpeg::RowDecoder;
+
 use std::fmt;
 use std::io::Read;
 use std::path::Path;

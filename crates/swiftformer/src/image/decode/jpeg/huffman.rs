@@ -189,7 +189,9 @@ impl Table {
             for numbers in 1..=2 {
                 match symbol(bits) {
                     Some((_, END, _)) if advance < END => advance += END,
-                    Some((_, more, number)) if advance < END && numbers == 1 => (advance, second) = (advance + more, number),
+                    Some((_, more, number)) if advance < END && numbers == 1 => {
+                        (advance, second) = (advance + more, number)
+                    }
                     _ => break,
                 }
                 bits = symbol(bits).map_or(bits, |(bits, ..)| bits);

@@ -25,12 +25,7 @@ pub(super) enum Upsampling {
 
 impl Upsampling {
     /// libjpeg's choice for samples `given` across and down in place of `wanted` ones.
-    pub(super) fn new(
-        given: (usize, usize),
-        wanted: (usize, usize),
-        interpolates: bool,
-        width: usize,
-    ) -> Option<Self> {
+    pub(super) fn new(given: (usize, usize), wanted: (usize, usize), interpolates: bool, width: usize) -> Option<Self> {
         let times = |given: usize, wanted: usize| wanted.is_multiple_of(given).then_some(wanted / given);
         Some(match (times(given.0, wanted.0)?, times(given.1, wanted.1)?) {
             (1, 1) => Self::None,
