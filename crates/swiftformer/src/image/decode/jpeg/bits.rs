@@ -1,6 +1,6 @@
 //! Bits of entropy-coded data.
 
-use super::structure::find_marker;
+use super::structure::{find_marker, first_ones};
 
 /// Bytes that are unpacked at a time; small enough to stay in the cache.
 const WINDOW: usize = 1 << 15;
@@ -8,7 +8,7 @@ const WINDOW: usize = 1 << 15;
 /// after the end of the data.
 const SLACK: usize = 4096;
 /// Bytes copied in one step.
-const STEP: usize = 32;
+const STEP: usize = 8;
 
 /// Data without stuffed zeros.
 pub(super) type Window = [u8; WINDOW + SLACK];
@@ -85,17 +85,16 @@ impl<'a> Reader<'a> {
         self.end -= start;
         self.bits.at -= start;
         while self.end + STEP <= WINDOW && self.marker.is_none() {
-            let rest = self.bytes.get(self.next..).unwrap_or_default();
-            if let Some(chunk) = rest.first_chunk::<STEP>()
-                && !chunk.iter().fold(false, |found, &byte| found | (byte == 0xff))
-            {
-                self.window[self.end..self.end + STEP].copy_from_slice(chunk);
-                self.next += STEP;
-                self.end += STEP;
-            } else {
-                for _ in 0..STEP {
-                    self.unpack_byte();
-                }
+            let Some(word) = self.bytes.get(self.next..).and_then(|rest| rest.first_chunk::<STEP>()) else {
+                self.unpack_byte();
+                continue;
+            };
+            self.window[self.end..self.end + STEP].copy_from_slice(word);
+            let plain = first_ones(u64::from_le_bytes(*word));
+            self.next += plain.unwrap_or(STEP);
+            self.end += plain.unwrap_or(STEP);
+            if plain.is_some() {
+                self.unpack_byte();
             }
         }
         self.window[self.end..self.end + SLACK].fill(0);
@@ -103,7 +102,6 @@ impl<'a> Reader<'a> {
 
     fn unpack_byte(&mut self) {
         let byte = match self.bytes.get(self.next) {
-            _ if self.marker.is_some() => return,
             Some(0xff) => {
                 // Any number of fill bytes may precede a marker; libjpeg passes over them before a stuffed zero, too.
                 while self.bytes.get(self.next + 1) == Some(&0xff) {

@@ -3,6 +3,9 @@
 /// Bits that are looked up at once. Longer codes are rare.
 pub(super) const LOOKUP_BITS: u32 = 11;
 
+/// Bits that are looked up at once where numbers are passed over.
+const SKIP_BITS: u32 = 12;
+
 /// In place of the advance: the block ends.
 pub(super) const END: u32 = 64;
 /// In place of the advance: the code is longer than [`LOOKUP_BITS`].
@@ -120,6 +123,18 @@ impl Pair {
     }
 }
 
+/// As many symbols as fit, for passing over them: bits in all and positions to advance in all, as in a [`Pair`].
+pub(super) struct Skips([u16; 1 << SKIP_BITS]);
+
+impl Skips {
+    /// Bits and advance of the symbols that `buffer` begins with.
+    #[inline(always)]
+    pub(super) fn at(&self, buffer: u64) -> (u32, u32) {
+        let skip = self.0[(buffer >> (64 - SKIP_BITS)) as usize];
+        (u32::from(skip & 0xff), u32::from(skip >> 8))
+    }
+}
+
 /// A Huffman table.
 pub(super) struct Table {
     kind: Kind,
@@ -199,6 +214,27 @@ impl Table {
             let words = [u64::from(bits), u64::from(advance), u64::from(first_advance)];
             *pair = Pair(words[0] | words[1] << 8 | words[2] << 16 | u64::from(first) << 32 | u64::from(second) << 48);
         }
+    }
+
+    /// The table for passing over symbols.
+    pub(super) fn skips(&self) -> Box<Skips> {
+        let mut skips = Box::new(Skips([(LONG as u16) << 8; 1 << SKIP_BITS]));
+        for (buffer, skip) in (0u64..).zip(&mut skips.0) {
+            let buffer = buffer << (64 - SKIP_BITS);
+            let (mut bits, mut advance) = (0, 0);
+            // Sixteen more are no end.
+            while advance < END - 16 {
+                let entry = self.entry(buffer << bits);
+                if entry.is_long() || bits + entry.bits() > SKIP_BITS {
+                    break;
+                }
+                (bits, advance) = (bits + entry.bits(), advance + entry.advance());
+            }
+            if bits > 0 {
+                *skip = (bits | advance << 8) as u16;
+            }
+        }
+        skips
     }
 
     /// The symbols that `buffer` begins with, if their codes are short; an advance of [`LONG`] otherwise.

@@ -2,13 +2,14 @@
 //! libjpeg-turbo's bytes and streams rows; all others (progressive, four inks, several sequential scans) by `zune-jpeg`.
 //!
 //! ```text
-//! bytes ─ structure ─→ checked ─ header ─→ tables ─ scan (bits, huffman) ─→ planes ─ rows ─→ RGB rows
+//! bytes ─ structure ─→ checked ─ header ─→ tables ─ scan (entropy, bits, huffman) ─→ planes ─ rows ─→ RGB rows
 //! ```
 //!
 //! Entropy-coded data that breaks off early or makes no sense is filled up with zeros, as libjpeg does: only a file without
 //! an end-of-image marker is an error.
 
 mod bits;
+mod entropy;
 mod header;
 mod huffman;
 mod other;

@@ -49,13 +49,25 @@ pub(super) fn read_structure(bytes: &[u8], limits: &DecodeLimits) -> Result<Fram
     }
 }
 
-/// The first byte of ones. Entropy-coded data holds few: many bytes are looked at together.
+/// The first byte of ones in eight bytes that begin with the lowest.
+#[inline(always)]
+pub(super) fn first_ones(word: u64) -> Option<usize> {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    let others = !word;
+    // The lowest bit found is exact: what borrows from it lies above.
+    let found = others.wrapping_sub(LOW) & !others & LOW << 7;
+    (found != 0).then(|| found.trailing_zeros() as usize / 8)
+}
+
+/// Where the first byte of ones stands. Entropy-coded data holds few: many bytes are looked at together.
 pub(super) fn find_marker(bytes: &[u8]) -> Option<usize> {
-    let (chunks, rest) = bytes.as_chunks::<64>();
-    let plain = |chunk: &&[u8; 64]| !chunk.iter().fold(false, |found, &byte| found | (byte == 0xff));
-    let skipped = chunks.iter().take_while(plain).count() * 64;
-    let near = bytes.get(skipped..).unwrap_or(rest);
-    near.iter().position(|&byte| byte == 0xff).map(|at| skipped + at)
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, &word) in words.iter().enumerate() {
+        if let Some(at) = first_ones(u64::from_le_bytes(word)) {
+            return Some(index * 8 + at);
+        }
+    }
+    rest.iter().position(|&byte| byte == 0xff).map(|at| words.len() * 8 + at)
 }
 
 /// Refuses a progressive image of so many scans that a small file would take long to decode.
