@@ -125,12 +125,12 @@ impl Kernels {
         #[cfg(target_arch = "x86_64")]
         match (vectors(self.kind()), size) {
             (Vectors::Scalar, _) => {}
-            // SAFETY: the CPU has the instructions, and `out` holds the rows.
             (Vectors::Avx2, _) => {
+                // SAFETY: the CPU has the instructions, and `out` holds the rows.
                 return unsafe { x86::avx2::inverse_dct(size, blocks, used, quantization, out, stride) };
             }
-            // SAFETY: as above.
             (Vectors::Avx512, _) => {
+                // SAFETY: as above.
                 return unsafe { x86::avx512::inverse_dct(size, blocks, used, quantization, out, stride) };
             }
         }

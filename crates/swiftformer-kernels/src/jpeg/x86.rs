@@ -271,9 +271,9 @@ macro_rules! kernels {
             let (seven, eight) = (set16(7), set16(8));
             for at in (0..out.len() / 2).step_by(LEN) {
                 let sum = |offset: usize| {
+                    let (near, far) = (near.as_ptr().wrapping_add(at + offset), far.as_ptr().wrapping_add(at + offset));
                     // SAFETY: `LEN` samples and two more are left in both rows.
-                    let (near, far) =
-                        unsafe { (widen(near.as_ptr().add(at + offset)), widen(far.as_ptr().add(at + offset))) };
+                    let (near, far) = unsafe { (widen(near), widen(far)) };
                     add16(add16(near, far), add16(near, near))
                 };
                 let [left, this, right] = [sum(0), sum(1), sum(2)];
