@@ -10,7 +10,9 @@ mod scalar;
 mod x86;
 
 pub use self::bits::{BitTask, with_bit_instructions};
-use crate::{IsaKind, Kernels};
+#[cfg(target_arch = "x86_64")]
+use crate::IsaKind;
+use crate::Kernels;
 
 /// Blocks that are transformed together.
 pub const JPEG_LANES: usize = 32;

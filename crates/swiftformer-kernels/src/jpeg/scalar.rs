@@ -3,8 +3,8 @@
 use super::{DctSize, JPEG_LANES, JpegBlocks};
 
 /// Fractional bits of the constants, and of the values between the two passes.
-pub(super) const CONSTANT_BITS: u32 = 13;
-pub(super) const PASS_BITS: u32 = 2;
+const CONSTANT_BITS: u32 = 13;
+const PASS_BITS: u32 = 2;
 
 /// Pairs of constants that two inputs are multiplied by. The names follow jidctint.c: what the rotations of Loeffler,
 /// Ligtenberg and Moschytz come to once sums of inputs are multiplied out.
