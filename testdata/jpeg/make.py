@@ -89,4 +89,15 @@ for index, letter in enumerate(b"RGB"):
     named[frame + 3 * index] = named[scan + 2 * index] = letter
 keep("named_rgb.jpg", bytes(named))
 
+# Tables that make coefficients too large for 16 bits: how sums wrap and saturate shows.
+for name in ("finest", "coarsest", "gray", "420_tall"):
+    data = bytearray((here / f"{name}.jpg").read_bytes())
+    at = data.index(b"\xff\xdb")
+    while data[at : at + 2] == b"\xff\xdb":
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        for table in range(at + 4, at + 2 + length, 65):
+            data[table + 1 : table + 65] = b"\xff" * 64
+        at += 2 + length
+    keep(f"overflow_{name}.jpg", bytes(data))
+
 (here / "expected.json").write_text(json.dumps(expected, indent=0, separators=(",", ":")) + "\n")

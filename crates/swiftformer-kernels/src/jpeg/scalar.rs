@@ -82,12 +82,11 @@ fn four<const SHIFT: u32>(x: [i16; 8]) -> [i16; 4] {
     ]
 }
 
-/// One dimension of two samples out of the first coefficient and the odd ones.
+/// Sum and difference of the two samples out of `base` (scaled) and the odd coefficients.
 #[inline(always)]
-fn two<const SHIFT: u32>(x: [i16; 8]) -> [i16; 2] {
-    let base = (i32::from(x[0]) << (CONSTANT_BITS + 2)).wrapping_add(1 << (SHIFT - 1));
+fn two(base: i32, x: [i16; 8]) -> [i32; 2] {
     let odd = dot([x[7], x[5]], TWO_75).wrapping_add(dot([x[3], x[1]], TWO_31));
-    [descale::<SHIFT>(base.wrapping_add(odd)), descale::<SHIFT>(base.wrapping_sub(odd))]
+    [base.wrapping_add(odd), base.wrapping_sub(odd)]
 }
 
 #[inline(always)]
@@ -95,29 +94,58 @@ fn to_sample(value: i16) -> u8 {
     (value.clamp(-128, 127) + 128) as u8
 }
 
-/// Both passes: `N` samples on a side by `transform`s for columns and rows.
+/// Both passes: `N` samples on a side by transforms of `columns` and `rows`. Where nothing but the first row of coefficients
+/// is there (a fifth one does not count for `N` of 4), sums do not saturate but wrap, as in libjpeg-turbo.
 #[inline(always)]
 fn block<const N: usize>(
-    coefficients: impl Fn(usize) -> i16,
+    stored: impl Fn(usize) -> i16,
+    quantization: &[i16; 64],
     columns: impl Fn([i16; 8]) -> [i16; N],
     rows: impl Fn([i16; 8]) -> [i16; N],
 ) -> [[u8; N]; N] {
-    let middle: [[i16; N]; 8] =
-        std::array::from_fn(|column| columns(std::array::from_fn(|row| coefficients(8 * row + column))));
+    let coefficient = |at: usize| stored(at).wrapping_mul(quantization[at]);
+    let is_shallow = (8..64).all(|at| stored(at) == 0 || (N == 4 && at / 8 == 4));
+    let middle: [[i16; N]; 8] = std::array::from_fn(|column| match is_shallow {
+        true => [coefficient(column) << PASS_BITS; N],
+        false => columns(std::array::from_fn(|row| coefficient(8 * row + column))),
+    });
     std::array::from_fn(|row| rows(std::array::from_fn(|column| middle[column][row])).map(to_sample))
 }
 
+/// Both passes to two samples on a side. The first column keeps 32 bits between them.
+#[inline(always)]
+fn block_of_two(coefficient: impl Fn(usize) -> i16) -> [[u8; 2]; 2] {
+    let columns: [[i32; 2]; 8] = std::array::from_fn(|column| {
+        let x: [i16; 8] = std::array::from_fn(|row| coefficient(8 * row + column));
+        let base = (i32::from(x[0]) << (CONSTANT_BITS + 2)).wrapping_add(1 << (FIRST + 1));
+        two(base, x).map(|value| value >> (FIRST + 2))
+    });
+    std::array::from_fn(|row| {
+        let base = (columns[0][row] << (CONSTANT_BITS + 2)).wrapping_add(1 << (SECOND + 1));
+        let x = std::array::from_fn(|column| descale::<0>(columns[column][row]));
+        two(base, x).map(|value| to_sample(descale::<{ SECOND + 2 }>(value)))
+    })
+}
+
+/// Bits that the first and the second pass drop.
+const FIRST: u32 = CONSTANT_BITS - PASS_BITS;
+const SECOND: u32 = CONSTANT_BITS + PASS_BITS + 3;
+
 pub(super) fn inverse_dct(size: DctSize, blocks: &JpegBlocks, quantization: &[i16; 64], out: &mut [u8], stride: usize) {
-    const FIRST: u32 = CONSTANT_BITS - PASS_BITS;
-    const SECOND: u32 = CONSTANT_BITS + PASS_BITS + 3;
     for index in 0..JPEG_LANES {
         let lane = JpegBlocks::lane(index);
-        let at = |at: usize| blocks.coefficients()[at * JPEG_LANES + lane].wrapping_mul(quantization[at]);
+        let stored = |at: usize| blocks.coefficients()[at * JPEG_LANES + lane];
         match size {
-            DctSize::One => out[index] = mean(at(0)),
-            DctSize::Two => store(block(at, two::<{ FIRST + 2 }>, two::<{ SECOND + 2 }>), index, out, stride),
-            DctSize::Four => store(block(at, four::<{ FIRST + 1 }>, four::<{ SECOND + 1 }>), index, out, stride),
-            DctSize::Eight => store(block(at, eight::<FIRST>, eight::<SECOND>), index, out, stride),
+            DctSize::One => out[index] = mean(size, stored(0), quantization[0]),
+            DctSize::Two => {
+                let coefficient = |at: usize| stored(at).wrapping_mul(quantization[at]);
+                store(block_of_two(coefficient), index, out, stride);
+            }
+            DctSize::Four => {
+                let samples = block(stored, quantization, four::<{ FIRST + 1 }>, four::<{ SECOND + 1 }>);
+                store(samples, index, out, stride);
+            }
+            DctSize::Eight => store(block(stored, quantization, eight::<FIRST>, eight::<SECOND>), index, out, stride),
         }
     }
 }
@@ -128,10 +156,20 @@ fn store<const N: usize>(samples: [[u8; N]; N], index: usize, out: &mut [u8], st
     }
 }
 
-/// The sample of a block that has no other coefficient than its first.
+/// The sample of a block that has no other coefficient than its first: an eighth of it, as the transforms round it, and as
+/// they wrap what is too large.
 #[inline(always)]
-fn mean(first: i16) -> u8 {
-    to_sample(first.saturating_add(4) >> 3)
+fn mean(size: DctSize, stored: i16, quantization: i16) -> u8 {
+    let first = stored.wrapping_mul(quantization);
+    match size {
+        DctSize::One => {
+            let eighth = (i32::from(stored) * i32::from(quantization) + 4) >> 3;
+            // Ten bits with a sign.
+            to_sample(((eighth << 22) >> 22) as i16)
+        }
+        DctSize::Two => to_sample(descale::<20>((i32::from(first) << 17).wrapping_add(1 << 19))),
+        DctSize::Four | DctSize::Eight => to_sample(((i32::from(first << PASS_BITS) + 16) >> 5) as i16),
+    }
 }
 
 /// Blocks of one colour each.
@@ -141,7 +179,7 @@ pub(super) fn flat(size: DctSize, blocks: &JpegBlocks, quantization: i16, out: &
     let Some(first) = first.first() else { return };
     for row in 0..samples {
         for (index, out) in out[row * stride..][..JPEG_LANES * samples].chunks_exact_mut(samples).enumerate() {
-            out.fill(mean(first[JpegBlocks::lane(index)].wrapping_mul(quantization)));
+            out.fill(mean(size, first[JpegBlocks::lane(index)], quantization));
         }
     }
 }

@@ -4,7 +4,7 @@
 use core::arch::x86_64::*;
 
 use super::scalar::rotation::*;
-use super::{DctSize, JPEG_LANES, JPEG_STEP, JpegBlocks};
+use super::{DctSize, JPEG_LANES, JPEG_STEP, JpegBlocks, scalar};
 
 /// Whether the CPU has AVX-512's byte permutations, beyond what AVX-512 kernels need otherwise.
 pub(super) fn has_byte_permutations() -> bool {
@@ -119,12 +119,19 @@ macro_rules! kernels {
             [y0, y1, y2, y3]
         }
 
+        /// Sum and difference of the two samples out of `base` (scaled) and the odd coefficients, in 32 bits.
         #[inline]
         #[target_feature(enable = $features)]
-        fn two<const SHIFT: Bits>(x: [Words; 8]) -> [Words; 2] {
-            let base = scaled::<1>(x[0], set32(1 << (SHIFT - 1)));
+        fn two(base: [Words; 2], x: [Words; 8]) -> [[Words; 2]; 2] {
             let odd = sums(dots(pairs(x[7], x[5]), TWO_75), dots(pairs(x[3], x[1]), TWO_31));
-            butterfly::<SHIFT>(base, odd)
+            [sums(base, odd), [sub32(base[0], odd[0]), sub32(base[1], odd[1])]]
+        }
+
+        /// Where dequantised coefficients are so large that the first pass overflows.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn overflow(words: Words) -> Words {
+            xor(sra16::<13>(words), sra16::<15>(words))
         }
 
         /// Coefficient `at` of the blocks from lane `lane`, dequantised.
@@ -153,6 +160,10 @@ macro_rules! kernels {
                 match size {
                     DctSize::Eight => {
                         let mut middle = [[zero(); 8]; 8];
+                        let first_row = [0, 1, 2, 3, 4, 5, 6, 7].map(|column| overflow(read(0, column)));
+                        if any(first_row.into_iter().fold(zero(), |all, one| or(all, one))) {
+                            return scalar::inverse_dct(size, blocks, quantization, out, stride);
+                        }
                         if used <= 10 {
                             // Zigzag order begins with the corner of 4 x 4.
                             for (column, middle) in middle.iter_mut().enumerate().take(4) {
@@ -178,6 +189,10 @@ macro_rules! kernels {
                     }
                     DctSize::Four => {
                         let mut middle = [[zero(); 4]; 8];
+                        let first_row = [0, 1, 2, 3, 4, 5, 6, 7].map(|column| overflow(read(0, column)));
+                        if any(first_row.into_iter().fold(zero(), |all, one| or(all, one))) {
+                            return scalar::inverse_dct(size, blocks, quantization, out, stride);
+                        }
                         for column in [0, 1, 2, 3, 5, 6, 7] {
                             middle[column] = four::<12>([0, 1, 2, 3, 4, 5, 6, 7].map(|row| read(row, column)));
                         }
@@ -187,13 +202,22 @@ macro_rules! kernels {
                         }
                     }
                     DctSize::Two | DctSize::One => {
-                        let mut middle = [[zero(); 2]; 8];
+                        let mut middle = [[[zero(); 2]; 2]; 8];
                         for column in [0, 1, 3, 5, 7] {
-                            middle[column] = two::<13>([0, 1, 2, 3, 4, 5, 6, 7].map(|row| read(row, column)));
+                            let x = [0, 1, 2, 3, 4, 5, 6, 7].map(|row| read(row, column));
+                            let sums = two(scaled::<1>(x[0], set32(1 << 12)), x);
+                            middle[column] = sums.map(|sum| sum.map(|half| sra32::<13>(half)));
                         }
                         for row in 0..2 {
-                            let columns = [0, 1, 2, 3, 4, 5, 6, 7].map(|column: usize| middle[column][row]);
-                            store_few(two::<20>(columns), &mut out[row * stride..][..2 * JPEG_LANES], lane);
+                            let columns = [0, 1, 2, 3, 4, 5, 6, 7].map(|column: usize| {
+                                let [low, high] = middle[column][row];
+                                narrow32(low, high)
+                            });
+                            // The first column keeps 32 bits between the passes.
+                            let base = middle[0][row].map(|half| add32(sll32::<15>(half), set32(1 << 19)));
+                            let samples =
+                                two(base, columns).map(|[low, high]| narrow32(sra32::<20>(low), sra32::<20>(high)));
+                            store_few(samples, &mut out[row * stride..][..2 * JPEG_LANES], lane);
                         }
                     }
                 }
@@ -312,15 +336,22 @@ pub(super) mod avx2 {
         _mm256_mullo_epi16 as mul16, _mm256_or_si256 as or, _mm256_packs_epi16 as narrow16,
         _mm256_packs_epi32 as narrow32, _mm256_set1_epi8 as set8, _mm256_set1_epi16 as set16,
         _mm256_set1_epi32 as set32, _mm256_setzero_si256 as zero, _mm256_slli_epi16 as sll16,
-        _mm256_srai_epi16 as sra16, _mm256_srai_epi32 as sra32, _mm256_srli_epi16 as srl16,
+        _mm256_slli_epi32 as sll32, _mm256_srai_epi16 as sra16, _mm256_srai_epi32 as sra32, _mm256_srli_epi16 as srl16,
         _mm256_storeu_si256 as store, _mm256_sub_epi16 as sub16, _mm256_sub_epi32 as sub32,
         _mm256_unpackhi_epi8 as high8, _mm256_unpackhi_epi16 as high16, _mm256_unpackhi_epi32 as high32,
         _mm256_unpacklo_epi8 as low8, _mm256_unpacklo_epi16 as low16, _mm256_unpacklo_epi32 as low32,
+        _mm256_xor_si256 as xor,
     };
 
     type Bits = i32;
     const LEN: usize = 16;
     kernels!("avx2");
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn any(words: Words) -> bool {
+        _mm256_testz_si256(words, words) == 0
+    }
 
     /// # Safety
     /// 16 bytes can be read.
@@ -384,15 +415,22 @@ pub(super) mod avx512 {
         _mm512_mullo_epi16 as mul16, _mm512_or_si512 as or, _mm512_packs_epi16 as narrow16,
         _mm512_packs_epi32 as narrow32, _mm512_set1_epi8 as set8, _mm512_set1_epi16 as set16,
         _mm512_set1_epi32 as set32, _mm512_setzero_si512 as zero, _mm512_slli_epi16 as sll16,
-        _mm512_srai_epi16 as sra16, _mm512_srai_epi32 as sra32, _mm512_srli_epi16 as srl16,
+        _mm512_slli_epi32 as sll32, _mm512_srai_epi16 as sra16, _mm512_srai_epi32 as sra32, _mm512_srli_epi16 as srl16,
         _mm512_storeu_si512 as store, _mm512_sub_epi16 as sub16, _mm512_sub_epi32 as sub32,
         _mm512_unpackhi_epi8 as high8, _mm512_unpackhi_epi16 as high16, _mm512_unpackhi_epi32 as high32,
         _mm512_unpacklo_epi8 as low8, _mm512_unpacklo_epi16 as low16, _mm512_unpacklo_epi32 as low32,
+        _mm512_xor_si512 as xor,
     };
 
     type Bits = u32;
     const LEN: usize = 32;
     kernels!("avx512f,avx512bw,avx512vl,avx512vbmi,avx2");
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx2")]
+    fn any(words: Words) -> bool {
+        _mm512_test_epi32_mask(words, words) != 0
+    }
 
     /// # Safety
     /// 32 bytes can be read.

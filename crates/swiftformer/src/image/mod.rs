@@ -21,11 +21,10 @@
 //! PNG, GIF, BMP, WebP, TIFF (JPEG inside it aside) and sequential JPEG give Pillow's bytes. JPEG leaves freedom to decoders;
 //! for files of one Huffman-coded sequential scan in gray, YCbCr or RGB, which is what cameras write, this one takes
 //! libjpeg-turbo's: the integer transform of its vector code, "fancy" upsampling of chroma (4:2:2, 4:2:0, 4:4:0, repetition
-//! for other factors), colours in fixed point, and how damaged data is passed over. Coefficients hundreds of times larger
-//! than any encoder writes may come out otherwise. Other JPEGs (progressive, CMYK, several sequential scans) are decoded by
-//! `zune-jpeg`: against libjpeg-turbo, photographs differ by 0.01 of 255 levels on average and 3 at most where chroma is
-//! stored in full, by 0.1 where it is halved (4:2:2) and by 0.2 where it is quartered (4:2:0), there with single values 4 or
-//! 5 levels away.
+//! for other factors), colours in fixed point, how overflowing sums wrap or saturate, and how damaged data is passed over.
+//! Other JPEGs (progressive, CMYK, several sequential scans) are decoded by `zune-jpeg`: against libjpeg-turbo, photographs
+//! differ by 0.01 of 255 levels on average and 3 at most where chroma is stored in full, by 0.1 where it is halved (4:2:2)
+//! and by 0.2 where it is quartered (4:2:0), there with single values 4 or 5 levels away.
 //!
 //! [`decode_scaled`] and [`FileOptions::scaled_decoding`] decode large sequential JPEGs at a fraction of their size, equal to
 //! Pillow's `draft` and, on purpose, not to decoding in full.
