@@ -1,9 +1,10 @@
-//! Any bytes are an image or an error, with both ways to treat its orientation, and every image can be prepared.
+//! Any bytes are an image or an error, with both ways to treat its orientation and at every scale, and every image can be
+//! prepared, with the same values whether or not it is kept in memory.
 //! Input that begins with a zero byte, as no image does, is EXIF or XMP data of a small WebP.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use swiftformer::image::{DecodeLimits, Orientation, Preset, decode};
+use swiftformer::image::{DecodeLimits, FileOptions, Orientation, Preset, Scale, decode, decode_scaled};
 
 const SMALL_WEBP: &[u8] = include_bytes!("../../testdata/images_more/lossy.webp");
 
@@ -31,8 +32,18 @@ fn check(bytes: &[u8], is_image: bool) {
     };
     let sides = |width: usize, height: usize| (width.min(height), width.max(height));
     assert_eq!(sides(stored.width(), stored.height()), sides(upright.width(), upright.height()));
+    for scale in [Scale::Half, Scale::Quarter, Scale::Eighth] {
+        let scaled = decode_scaled(bytes, Orientation::Ignore, &limits, scale).expect("what decodes in full does so scaled");
+        let is_full = (scaled.width(), scaled.height()) == (stored.width(), stored.height());
+        let divided = |side: usize| side.div_ceil(scale.divisor());
+        assert!(is_full || (scaled.width(), scaled.height()) == (divided(stored.width()), divided(stored.height())));
+    }
     for preset in [Preset::Hf, Preset::Timm] {
-        let prepared = preset.preprocessor(32, 40).apply(&upright).expect("every image can be prepared");
+        let preprocessor = preset.preprocessor(32, 40);
+        let image = if preprocessor.orientation == Orientation::Apply { &upright } else { &stored };
+        let streamed = preprocessor.apply_to_file(bytes, &FileOptions { limits, ..FileOptions::default() });
+        assert_eq!(streamed.expect("every image can be prepared"), preprocessor.apply(image).expect("so can this"));
+        let prepared = preprocessor.apply(&upright).expect("every image can be prepared");
         assert_eq!(prepared.shape(), [3, 32, 40]);
         assert!(prepared.data().iter().all(|value| value.is_finite()));
     }

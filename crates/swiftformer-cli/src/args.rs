@@ -66,6 +66,16 @@ pub struct InputArgs {
     pub inputs: Vec<std::ffi::OsString>,
 }
 
+/// How the files of images are decoded.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub struct DecodeArgs {
+    /// Decode large JPEGs at 1/2, 1/4 or 1/8 of their size, the least that still covers what the model resizes to. Much
+    /// faster for photographs of many megapixels, good for search and sorting; results are NOT bit-equal to full decoding
+    /// (scores move in the second or third digit), so leave it out when accuracy is measured
+    #[arg(long, help_heading = "Speed")]
+    pub fast_decode: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;

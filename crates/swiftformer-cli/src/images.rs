@@ -4,7 +4,7 @@ use std::{fs::File, io::Read, path::Path};
 
 use anyhow::{Context, anyhow, bail};
 use swiftformer::{
-    image::{DecodeLimits, Preprocessor, RgbImage, decode, sniff},
+    image::{FileOptions, Preprocessor, RgbImage, decode, sniff},
     tensor::Tensor,
 };
 
@@ -29,6 +29,8 @@ pub struct Preparation<'a> {
     pub threads: usize,
     /// Most images in a batch.
     pub batch: usize,
+    /// Whether large JPEGs are decoded at a fraction of their size.
+    pub fast_decode: bool,
     /// Whether the photograph itself is wanted later.
     pub keep_photograph: bool,
     /// Whether results are printed as they come.
@@ -119,11 +121,18 @@ fn prepare(input: &Input, preparation: Preparation<'_>) -> anyhow::Result<Prepar
         bail!("{error}");
     }
     let bytes = read(&input.path)?;
-    let limits = DecodeLimits::default();
-    let photograph = decode(&bytes, preparation.preprocessor.orientation, &limits)?;
-    drop(bytes);
-    let pixels = preparation.preprocessor.apply(&photograph)?;
-    Ok(Prepared { pixels, photograph: preparation.keep_photograph.then_some(photograph) })
+    let Preparation { preprocessor, keep_photograph, fast_decode, .. } = preparation;
+    let options = FileOptions { scaled_decoding: fast_decode, ..FileOptions::default() };
+    if !keep_photograph {
+        return Ok(Prepared { pixels: preprocessor.apply_to_file(&bytes, &options)?, photograph: None });
+    }
+    let photograph = decode(&bytes, preprocessor.orientation, &options.limits)?;
+    // The same pixel values, whether or not the photograph is kept.
+    let pixels = match fast_decode {
+        true => preprocessor.apply_to_file(&bytes, &options)?,
+        false => preprocessor.apply(&photograph)?,
+    };
+    Ok(Prepared { pixels, photograph: Some(photograph) })
 }
 
 /// Reads a file that begins like an image. Anything else is refused after its first bytes, however long it is.

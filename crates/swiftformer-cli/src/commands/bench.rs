@@ -2,12 +2,14 @@
 
 mod kernels;
 mod measure;
+mod pipeline;
 mod report;
 
-use std::{str::FromStr, time::Duration};
+use std::{fmt::Display, path::PathBuf, str::FromStr, time::Duration};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 use swiftformer::{
     checkpoint::ModelSource,
     model::{IsaKind, Kernels, ModelOptions},
@@ -26,6 +28,7 @@ use crate::{
   swiftformer bench --model random:l3 --threads 1
   swiftformer bench --model random:xs --threads 1 --layers
   swiftformer bench --size 192x640 --batch 8 --format json
+  swiftformer bench --image photo.jpg --threads 1
 
 The ceiling is the rate of multiply-adds on registers, measured between the runs, so that both see the same clock.")]
 pub struct BenchArgs {
@@ -61,6 +64,12 @@ pub struct BenchArgs {
     /// Add a table of the plan's steps: best time, MACs, percent of the ceiling (one image at a time)
     #[arg(long)]
     layers: bool,
+    /// Measure the whole way of this photograph instead: from its file's bytes to its five best classes
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["batch", "size", "layers", "kernels"])]
+    image: Option<PathBuf>,
+    /// With --image: decode a large JPEG at a fraction of its size, as classify --fast-decode does
+    #[arg(long, requires = "image")]
+    fast_decode: bool,
     /// Add a table of the shapes: best time on every instruction set of this machine, the chosen one marked
     #[arg(long)]
     kernels: bool,
@@ -126,11 +135,18 @@ fn parse_isa(name: &str) -> Result<IsaKind, String> {
 /// Runs the command.
 pub fn run(args: &BenchArgs) -> anyhow::Result<Outcome> {
     let seconds = Duration::try_from_secs_f64(args.seconds).context("--seconds")?;
+    let options = |isa| ModelOptions { threads: args.threads, isa, precision: args.precision.into() };
+    if let Some(image) = &args.image {
+        let checkpoint = open(&args.model, &args.details, None)?;
+        let report = pipeline::measure(&checkpoint, &options(args.isa), image, args.fast_decode, seconds)?;
+        print(args.format, &report)?;
+        return Ok(Outcome::Done);
+    }
     let on = |isa: Option<IsaKind>| {
         Bench::new(
             || open(&args.model, &args.details, None),
             args.size.map(|size| size.0),
-            &ModelOptions { threads: args.threads, isa, precision: args.precision.into() },
+            &options(isa),
             args.batch as usize,
             args.pixels,
         )
@@ -147,11 +163,15 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Outcome> {
         Vec::new()
     };
     let report = Report::new(&args.model.to_string(), &bench, &runs, layers, shapes);
-    match args.format {
-        Format::Text => console::line(report.to_string().trim_end())?,
-        Format::Json => console::line(&serde_json::to_string_pretty(&report)?)?,
-    }
+    print(args.format, &report)?;
     Ok(Outcome::Done)
+}
+
+fn print(format: Format, report: &(impl Serialize + Display)) -> anyhow::Result<()> {
+    match format {
+        Format::Text => console::line(report.to_string().trim_end()),
+        Format::Json => console::line(&serde_json::to_string_pretty(report)?),
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use swiftformer::{
 
 use self::{answers::Printer, heatmaps::Heatmaps};
 use crate::{
-    args::InputArgs,
+    args::{DecodeArgs, InputArgs},
     images::{Item, Preparation, for_each_batch, stack},
     inputs, interrupt,
     model::{ModelArgs, RunArgs, compile, open_to_run},
@@ -48,6 +48,8 @@ pub struct ClassifyArgs {
     #[arg(long, value_name = "DIR")]
     heatmap: Option<PathBuf>,
     #[command(flatten)]
+    decode: DecodeArgs,
+    #[command(flatten)]
     run: RunArgs,
 }
 
@@ -77,6 +79,7 @@ pub fn run(args: &ClassifyArgs) -> anyhow::Result<Outcome> {
         preprocessor: checkpoint.preprocessor(),
         threads: args.run.threads(),
         batch: args.run.batch.get(),
+        fast_decode: args.decode.fast_decode,
         keep_photograph: heatmaps.is_some(),
         results_to_stdout: true,
     };

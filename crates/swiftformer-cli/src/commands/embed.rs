@@ -12,7 +12,7 @@ use swiftformer::{
 };
 
 use crate::{
-    args::InputArgs,
+    args::{DecodeArgs, InputArgs},
     console,
     images::{Item, Preparation, for_each_batch, stack},
     inputs::{self, Input},
@@ -45,6 +45,8 @@ pub struct EmbedArgs {
     #[arg(long, value_name = "PRESET")]
     preprocess: Option<Preset>,
     #[command(flatten)]
+    decode: DecodeArgs,
+    #[command(flatten)]
     run: RunArgs,
 }
 
@@ -64,6 +66,7 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<Outcome> {
         preprocessor: checkpoint.preprocessor(),
         threads: args.run.threads(),
         batch: args.run.batch.get(),
+        fast_decode: args.decode.fast_decode,
         keep_photograph: false,
         results_to_stdout: args.output.is_none(),
     };

@@ -65,6 +65,7 @@ pub fn run(args: &PreprocessArgs) -> anyhow::Result<Outcome> {
         preprocessor: &preprocessor,
         threads: args.run.threads(),
         batch: args.run.batch.get(),
+        fast_decode: false,
         keep_photograph: false,
         results_to_stdout: false,
     };

@@ -1,6 +1,6 @@
 //! `swiftformer bench`.
 
-use crate::support::swiftformer;
+use crate::support::{Folder, swiftformer};
 
 #[test]
 fn json_has_every_figure_and_the_layers_their_macs() {
@@ -57,4 +57,40 @@ fn bf16_changes_the_scores_a_little() {
         run.stdout
     };
     assert_ne!(scores("f32"), scores("bf16"));
+}
+
+#[test]
+fn a_photograph_is_measured_from_its_bytes_to_its_best_classes() {
+    let folder = Folder::new();
+    let model = folder.model_of_small_images();
+    let base = ["--model", &model, "--threads", "1", "--format", "json"];
+    let photograph = ["bench", "--image", "images/china.jpg", "--seconds", "0"];
+    let full = swiftformer(&[&photograph[..], &base].concat()).exits(0).json();
+    let fast = swiftformer(&[&photograph[..], &["--fast-decode"], &base].concat()).exits(0).json();
+    for (report, is_fast) in [(&full, false), (&fast, true)] {
+        let stages = report["stages"].as_array().unwrap();
+        let names: Vec<&str> = stages.iter().map(|stage| stage["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["decode_resize", "normalise", "inference", "total"]);
+        let least = |at: usize| stages[at]["min_ms"].as_f64().unwrap();
+        assert!((0..4).all(|at| least(at) > 0.0 && least(at) <= stages[at]["median_ms"].as_f64().unwrap()));
+        assert!(least(0) + least(1) + least(2) <= least(3), "{stages:?}");
+        assert_eq!(report["fast_decode"], is_fast);
+    }
+    // The classes are those that classify prints for the same pixels, and scaled decoding changes these.
+    let classify = |options: &[&str]| {
+        let base = ["classify", "images/china.jpg", "--model", &model, "--format", "json"];
+        let run = swiftformer(&[&base[..], options].concat()).exits(0);
+        run.json_lines().remove(0)["top"].clone()
+    };
+    assert_eq!(full["top"], classify(&[]));
+    assert_eq!(fast["top"], classify(&["--fast-decode"]));
+    assert_ne!(full["top"], fast["top"]);
+}
+
+#[test]
+fn options_of_a_photograph_and_of_batches_do_not_mix() {
+    swiftformer(&["bench", "--fast-decode"]).exits(2);
+    swiftformer(&["bench", "--image", "images/china.jpg", "--batch", "2"]).exits(2);
+    let run = swiftformer(&["bench", "--model", "demo", "--image", "images/README.md"]).exits(2);
+    assert!(run.stderr.contains("images/README.md") && run.stderr.contains("text"), "{}", run.stderr);
 }

@@ -140,3 +140,20 @@ fn a_label_cannot_steer_the_terminal() {
     let run = swiftformer(&["classify", "images/china.jpg", "--model", &model]).exits(0);
     assert!(!run.stdout.contains('\u{1b}') && run.stdout.contains("\\u{1b}[2J"), "{}", run.stdout);
 }
+
+#[test]
+fn fast_decoding_changes_scores_whether_or_not_heatmaps_are_drawn() {
+    let folder = Folder::new();
+    let (model, maps) = (folder.model_of_small_images(), folder.path("maps"));
+    let base = ["classify", "images/china.jpg", "--model", &model, "--format", "json"];
+    let scores = |options: &[&str]| swiftformer(&[&base[..], options].concat()).exits(0).stdout;
+    let fast = scores(&["--fast-decode"]);
+    assert_ne!(fast, scores(&[]));
+    assert_eq!(fast, scores(&["--fast-decode", "--heatmap", &maps]));
+    assert_eq!(folder.names("maps"), ["china.png"]);
+    let embed = |options: &[&str]| {
+        let base = ["embed", "images/china.jpg", "--model", &model];
+        swiftformer(&[&base[..], options].concat()).exits(0).stdout
+    };
+    assert_ne!(embed(&["--fast-decode"]), embed(&[]));
+}

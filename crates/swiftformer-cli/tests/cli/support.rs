@@ -100,6 +100,16 @@ impl Folder {
         target
     }
 
+    /// A copy of `hf_tiny` that takes images of 96x96, for which the photographs are large.
+    pub fn model_of_small_images(&self) -> String {
+        for file in ["config.json", "model.safetensors"] {
+            self.copy(&format!("hf_tiny/{file}"), &format!("small/{file}"));
+        }
+        let config = std::fs::read_to_string(testdata("hf_tiny/preprocessor_config.json")).unwrap();
+        self.write("small/preprocessor_config.json", config.replace("224", "96").as_bytes());
+        self.path("small")
+    }
+
     pub fn write(&self, name: &str, bytes: &[u8]) -> String {
         let target = self.path(name);
         std::fs::create_dir_all(Path::new(&target).parent().unwrap()).unwrap();

@@ -17,6 +17,12 @@ pub const RESAMPLE_BITS: u32 = 32 - 8 - 2;
 /// One half in those units, where every sum starts.
 pub const RESAMPLE_HALF: i32 = 1 << (RESAMPLE_BITS - 1);
 
+/// Whether the AVX-512 kernels run: on CPUs with AMX too, whose tiles are of no use for bytes of images.
+#[cfg(target_arch = "x86_64")]
+fn is_avx512(kind: IsaKind) -> bool {
+    matches!(kind, IsaKind::Amx | IsaKind::Avx512)
+}
+
 /// The source pixels of one output pixel, and the place of their weights.
 #[derive(Clone, Debug)]
 struct Span {
@@ -72,7 +78,7 @@ impl ResampleTaps {
             return;
         }
         let digits_fit = self.weights.iter().all(|weight| weight.unsigned_abs() < 127 << 16);
-        if kind == IsaKind::Avx512 && x86::has_byte_dots() && digits_fit {
+        if is_avx512(kind) && x86::has_byte_dots() && digits_fit {
             let groups = self.groups(|weights: &[i32; 16]| {
                 // Each digit is the low byte with its sign; what it leaves is divided by the base.
                 let digit = |weight: i32| (weight as i8, (weight - i32::from(weight as i8)) >> 8);
@@ -81,7 +87,7 @@ impl ResampleTaps {
                 [low.map(|(digit, _)| digit), middle.map(|(digit, _)| digit), middle.map(|(_, rest)| rest as i8)]
             });
             self.packed = Packed::Digits(groups);
-        } else if matches!(kind, IsaKind::Avx512 | IsaKind::Avx2) {
+        } else if is_avx512(kind) || kind == IsaKind::Avx2 {
             let groups = self.groups(|&[a, b, c, d]: &[i32; 4]| {
                 let high = |weight: i32| (weight >> 15) as i16;
                 let low = |weight: i32| (weight & 0x7fff) as i16;
@@ -127,12 +133,12 @@ impl Kernels {
         assert_eq!(out.len(), taps.len() * CHANNELS, "bytes of {} pixels", taps.len());
         match &taps.packed {
             #[cfg(target_arch = "x86_64")]
-            Packed::Digits(groups) if CHANNELS == 3 && self.kind() == IsaKind::Avx512 && x86::has_byte_dots() => {
+            Packed::Digits(groups) if CHANNELS == 3 && is_avx512(self.kind()) && x86::has_byte_dots() => {
                 // SAFETY: the CPU has the instructions, and the spans lie inside of `row` and of `groups`.
                 unsafe { x86::row_by_digits(row, &taps.spans, groups, out) }
             }
             #[cfg(target_arch = "x86_64")]
-            Packed::Halves(groups) if CHANNELS == 3 && matches!(self.kind(), IsaKind::Avx512 | IsaKind::Avx2) => {
+            Packed::Halves(groups) if CHANNELS == 3 && (is_avx512(self.kind()) || self.kind() == IsaKind::Avx2) => {
                 // SAFETY: as above.
                 unsafe { x86::row_by_halves(row, &taps.spans, groups, out) }
             }
@@ -149,7 +155,7 @@ impl Kernels {
         match self.kind() {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the CPU has the instructions.
-            IsaKind::Avx512 => unsafe { x86::add_weighted_bytes_avx512(sums, bytes, weight) },
+            IsaKind::Amx | IsaKind::Avx512 => unsafe { x86::add_weighted_bytes_avx512(sums, bytes, weight) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the CPU has the instructions.
             IsaKind::Avx2 => unsafe { x86::add_weighted_bytes_avx2(sums, bytes, weight) },
@@ -166,7 +172,7 @@ impl Kernels {
         match self.kind() {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the CPU has the instructions.
-            IsaKind::Avx512 => unsafe { x86::sums_to_bytes_avx512(sums, out) },
+            IsaKind::Amx | IsaKind::Avx512 => unsafe { x86::sums_to_bytes_avx512(sums, out) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the CPU has the instructions.
             IsaKind::Avx2 => unsafe { x86::sums_to_bytes_avx2(sums, out) },

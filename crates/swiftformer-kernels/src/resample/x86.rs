@@ -23,7 +23,40 @@ const BY_CHANNEL: [i8; 64] = {
     order
 };
 
-/// Sixteen pixels a step: three dot products of bytes, one for each digit of the weights.
+/// Sums of the bytes of one span: four each of red, green and blue, in a 128-bit lane each, still to be added up. Sixteen
+/// pixels a step: three dot products of bytes, one for each digit of the weights.
+///
+/// # Safety
+/// The span lies inside of `row`, and has its groups of digits.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512vbmi,avx512vnni")]
+unsafe fn span_sums(row: &[u8], span: &Span, groups: &[[[i8; 16]; 3]], order: __m512i) -> __m512i {
+    let bytes = &row[span.first * 3..];
+    let groups = &groups[span.group..][..span.weights.len().div_ceil(16)];
+    let mut sums = [_mm512_setzero_si512(); 3];
+    // A whole register can be read at each group, but for the last spans of a row.
+    let inside = bytes.len() + SIXTEEN >= groups.len() * SIXTEEN + 64;
+    for (index, group) in groups.iter().enumerate() {
+        let from = bytes.as_ptr().wrapping_add(index * SIXTEEN).cast();
+        let left = bytes.len().saturating_sub(index * SIXTEEN);
+        let mask = if inside || left >= SIXTEEN { (1 << SIXTEEN) - 1 } else { (1u64 << left) - 1 };
+        // SAFETY: inside, 64 bytes are left of the row; elsewhere the mask keeps the bytes beyond it from being read. Digits
+        // are arrays of 16 bytes.
+        let (pixels, digits) = unsafe {
+            let pixels = if inside { _mm512_loadu_epi8(from) } else { _mm512_maskz_loadu_epi8(mask, from) };
+            (pixels, group.each_ref().map(|digits| _mm_loadu_epi8(digits.as_ptr())))
+        };
+        let pixels = _mm512_permutexvar_epi8(order, pixels);
+        for (sum, digits) in sums.iter_mut().zip(digits) {
+            *sum = _mm512_dpbusd_epi32(*sum, pixels, _mm512_broadcast_i32x4(digits));
+        }
+    }
+    let [low, middle, high] = sums;
+    let high = _mm512_add_epi32(_mm512_slli_epi32::<8>(high), middle);
+    _mm512_add_epi32(_mm512_slli_epi32::<8>(high), low)
+}
+
+/// Four output pixels at a time, whose sums are added up side by side.
 ///
 /// # Safety
 /// The CPU has the features; every span lies inside of `row`, and has its groups of digits.
@@ -31,39 +64,24 @@ const BY_CHANNEL: [i8; 64] = {
 pub(super) unsafe fn row_by_digits(row: &[u8], spans: &[Span], groups: &[[[i8; 16]; 3]], out: &mut [u8]) {
     // SAFETY: 64 bytes are read from an array of 64.
     let order = unsafe { _mm512_loadu_epi8(BY_CHANNEL.as_ptr()) };
-    let half = _mm_set1_epi32(RESAMPLE_HALF);
-    for (out, span) in out.as_chunks_mut::<3>().0.iter_mut().zip(spans) {
-        let bytes = &row[span.first * 3..];
-        let groups = &groups[span.group..][..span.weights.len().div_ceil(16)];
-        let mut sums = [_mm512_setzero_si512(); 3];
-        for (index, group) in groups.iter().enumerate() {
-            let left = bytes.len().saturating_sub(index * SIXTEEN);
-            let mask = if left >= SIXTEEN { (1 << SIXTEEN) - 1 } else { (1u64 << left) - 1 };
-            // SAFETY: the mask keeps the bytes beyond the row from being read; digits are arrays of 16 bytes.
-            let (pixels, digits) = unsafe {
-                let pixels = _mm512_maskz_loadu_epi8(mask, bytes.as_ptr().wrapping_add(index * SIXTEEN).cast());
-                (pixels, group.each_ref().map(|digits| _mm_loadu_epi8(digits.as_ptr())))
-            };
-            let pixels = _mm512_permutexvar_epi8(order, pixels);
-            for (sum, digits) in sums.iter_mut().zip(digits) {
-                *sum = _mm512_dpbusd_epi32(*sum, pixels, _mm512_broadcast_i32x4(digits));
-            }
-        }
-        let [low, middle, high] = sums;
-        let high = _mm512_add_epi32(_mm512_slli_epi32::<8>(high), middle);
-        let sum = _mm512_add_epi32(_mm512_slli_epi32::<8>(high), low);
-        // Lanes are red, green, blue and nothing: their sums side by side in one register of 128 bits.
-        let red_green = _mm512_castsi512_si256(sum);
-        let blue = _mm512_extracti64x4_epi64::<1>(sum);
-        let pairs = _mm256_hadd_epi32(red_green, blue);
-        let red_blue = _mm256_castsi256_si128(pairs);
-        let green = _mm256_extracti128_si256::<1>(pairs);
-        // [red, blue, green, nothing]
-        let sums = _mm_add_epi32(_mm_hadd_epi32(red_blue, green), half);
-        let levels = _mm_srai_epi32::<{ RESAMPLE_BITS as i32 }>(sums);
-        let levels = _mm_packs_epi32(levels, levels);
-        let [red, blue, green, _] = _mm_cvtsi128_si32(_mm_packus_epi16(levels, levels)).to_le_bytes();
-        *out = [red, green, blue];
+    let half = _mm512_set1_epi32(RESAMPLE_HALF);
+    // Four bytes of red, of green, of blue become four pixels.
+    let interleave = _mm_setr_epi8(0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11, -1, -1, -1, -1);
+    for (out, spans) in out.chunks_mut(12).zip(spans.chunks(4)) {
+        // The last pixels of a row may be fewer: the last one stands in for those that are missing.
+        let [a, b, c, d] = [0, 1, 2, 3].map(|at: usize| {
+            let span = &spans[at.min(spans.len() - 1)];
+            // SAFETY: the caller's.
+            unsafe { span_sums(row, span, groups, order) }
+        });
+        let add_halves = |a, b| _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+        let (ab, cd) = (add_halves(a, b), add_halves(c, d));
+        let sums = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+        let levels = _mm512_srai_epi32::<{ RESAMPLE_BITS }>(_mm512_add_epi32(sums, half));
+        let bytes = _mm512_cvtusepi32_epi8(_mm512_max_epi32(levels, _mm512_setzero_si512()));
+        let mask = ((1u32 << out.len()) - 1) as u16;
+        // SAFETY: the mask keeps the bytes beyond `out` from being written.
+        unsafe { _mm_mask_storeu_epi8(out.as_mut_ptr().cast(), mask, _mm_shuffle_epi8(bytes, interleave)) };
     }
 }
 

@@ -178,6 +178,11 @@ impl<'a> TiffBlock<'a> {
     }
 }
 
+/// Whether the orientation `tag` asks for a turn or a flip.
+pub(super) fn turns(tag: u64) -> bool {
+    (2..=8).contains(&tag)
+}
+
 /// `image` turned upright from the EXIF orientation `tag`; other numbers than 2 to 8 leave it as it is.
 pub(super) fn turn<const CHANNELS: usize>(image: Image<CHANNELS>, tag: u64) -> Image<CHANNELS> {
     let (width, height) = (image.width(), image.height());

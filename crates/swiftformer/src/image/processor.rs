@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::crop::CropSide;
-use super::{CropRule, Filter, Image, ImageError, Orientation, RgbImage, Window, resize_window};
+use super::{CropRule, Filter, Image, ImageError, Orientation, PreparedBytes, RgbImage, Window, resize_window};
 use crate::tensor::Tensor;
 
 /// ImageNet's mean of red, green and blue, as fractions of 1.
@@ -144,15 +144,34 @@ pub struct Placement {
 }
 
 /// How one image goes through a [`Preprocessor`].
-struct Geometry {
+pub(super) struct Geometry {
     /// Size of the scaled image.
-    width: usize,
-    height: usize,
-    columns: CropSide,
-    rows: CropSide,
+    pub width: usize,
+    pub height: usize,
+    pub columns: CropSide,
+    pub rows: CropSide,
     /// Size of the result.
     out_width: usize,
     out_height: usize,
+}
+
+impl Geometry {
+    /// The part of the scaled image that is kept, in an image of the result's size.
+    pub(super) fn pad<const CHANNELS: usize>(&self, kept: Image<CHANNELS>, fill: [u8; CHANNELS]) -> Image<CHANNELS> {
+        if (kept.width(), kept.height()) == (self.out_width, self.out_height) {
+            return kept;
+        }
+        let mut padded = Image::filled(self.out_width, self.out_height, fill);
+        let bytes: Range<usize> = {
+            let start = self.columns.before * CHANNELS;
+            start..start + kept.width() * CHANNELS
+        };
+        let rows = padded.data_mut().chunks_exact_mut(self.out_width * CHANNELS).skip(self.rows.before);
+        for (row, source) in rows.zip(kept.data().chunks_exact(kept.width() * CHANNELS)) {
+            row[bytes.clone()].copy_from_slice(source);
+        }
+        padded
+    }
 }
 
 impl Preprocessor {
@@ -177,7 +196,7 @@ impl Preprocessor {
         Ok(self)
     }
 
-    fn geometry(&self, width: usize, height: usize) -> Result<Geometry, ImageError> {
+    pub(super) fn geometry(&self, width: usize, height: usize) -> Result<Geometry, ImageError> {
         let (width, height) = self.resize.map_or((width, height), |resize| resize.size(width, height));
         let whole = |length: usize| CropSide { kept: 0..length, before: 0 };
         let geometry = match self.crop {
@@ -233,7 +252,7 @@ impl Preprocessor {
     /// When a side of the scaled image would be zero or beyond Pillow's limits, or the result has more than
     /// [`MAX_OUTPUT_PIXELS`].
     pub fn apply_bytes(&self, image: &RgbImage) -> Result<RgbImage, ImageError> {
-        self.scale_and_crop(image, self.crop.map_or([0; 3], |crop| crop.fill))
+        self.scale_and_crop(image, self.fill())
     }
 
     fn scale_and_crop<const CHANNELS: usize>(
@@ -244,29 +263,26 @@ impl Preprocessor {
         let geometry = self.geometry(image.width(), image.height())?;
         let window = Window { columns: geometry.columns.kept.clone(), rows: geometry.rows.kept.clone() };
         let kept = resize_window(image, geometry.width, geometry.height, self.filter, &window)?;
-        if (kept.width(), kept.height()) == (geometry.out_width, geometry.out_height) {
-            return Ok(kept);
-        }
-        let mut padded = Image::filled(geometry.out_width, geometry.out_height, fill);
-        let bytes: Range<usize> = {
-            let start = geometry.columns.before * CHANNELS;
-            start..start + kept.width() * CHANNELS
-        };
-        let rows = padded.data_mut().chunks_exact_mut(geometry.out_width * CHANNELS).skip(geometry.rows.before);
-        for (row, source) in rows.zip(kept.data().chunks_exact(kept.width() * CHANNELS)) {
-            row[bytes.clone()].copy_from_slice(source);
-        }
-        Ok(padded)
+        Ok(geometry.pad(kept, fill))
+    }
+
+    /// The colour of padding.
+    pub(super) fn fill(&self) -> [u8; 3] {
+        self.crop.map_or([0; 3], |crop| crop.fill)
+    }
+
+    /// The same in luma.
+    pub(super) fn gray_fill(&self) -> [u8; 1] {
+        let [r, g, b] = self.fill();
+        [super::rgb::luma(r, g, b)]
     }
 
     /// The bytes that are normalised: those of [`Self::apply_bytes`], or luma for a model of one channel.
-    fn input_bytes(&self, image: &RgbImage) -> Result<(Vec<u8>, [usize; 2]), ImageError> {
+    pub(super) fn input_bytes(&self, image: &RgbImage) -> Result<(Vec<u8>, [usize; 2]), ImageError> {
         match self.channels {
             3 => self.apply_bytes(image).map(|image| ([image.height(), image.width()], image.into_data())),
             1 => {
-                let fill = self.crop.map_or([0; 3], |crop| crop.fill);
-                let fill = RgbImage::filled(1, 1, fill).to_gray().data()[0];
-                let gray = self.scale_and_crop(&image.to_gray(), [fill])?;
+                let gray = self.scale_and_crop(&image.to_gray(), self.gray_fill())?;
                 Ok(([gray.height(), gray.width()], gray.into_data()))
             }
             found => Err(ImageError::Channels { found }),
@@ -292,15 +308,36 @@ impl Preprocessor {
     /// # Errors
     /// Those of [`Self::apply_bytes`], and when [`Self::channels`] is neither 3 nor 1.
     pub fn apply(&self, image: &RgbImage) -> Result<Tensor, ImageError> {
-        let (bytes, [height, width]) = self.input_bytes(image)?;
-        let mut tensor = Tensor::zeros([self.channels, height, width]);
+        let (bytes, size) = self.input_bytes(image)?;
+        Ok(self.planes(&PreparedBytes { bytes, size }))
+    }
+
+    /// Values of prepared bytes, a plane for each channel: `[channels, height, width]`.
+    pub(super) fn planes(&self, PreparedBytes { bytes, size: [height, width] }: &PreparedBytes) -> Tensor {
+        let mut tensor = Tensor::zeros([self.channels, *height, *width]);
         let planes = tensor.data_mut().chunks_exact_mut(height * width);
         for (channel, (plane, table)) in planes.zip(&self.tables()).enumerate() {
             for (value, pixel) in plane.iter_mut().zip(bytes.chunks_exact(self.channels)) {
                 *value = table[usize::from(pixel[channel])];
             }
         }
-        Ok(tensor)
+        tensor
+    }
+
+    /// Values of prepared bytes: `[height, width, channels]`.
+    pub fn interleaved(&self, prepared: &PreparedBytes) -> Vec<f32> {
+        let mut values = vec![0.0; prepared.bytes.len()];
+        self.write_interleaved(&prepared.bytes, &mut values);
+        values
+    }
+
+    fn write_interleaved(&self, bytes: &[u8], out: &mut [f32]) {
+        let tables = self.tables();
+        for (values, pixel) in out.chunks_exact_mut(self.channels).zip(bytes.chunks_exact(self.channels)) {
+            for ((value, &byte), table) in values.iter_mut().zip(pixel).zip(&tables) {
+                *value = table[usize::from(byte)];
+            }
+        }
     }
 
     /// The same values as [`Self::apply`] in the order `[height, width, channels]`, written into `out`.
@@ -313,13 +350,7 @@ impl Preprocessor {
         if out.len() != needed {
             return Err(ImageError::OutputBuffer { needed, found: out.len() });
         }
-        let (bytes, _) = self.input_bytes(image)?;
-        let tables = self.tables();
-        for (values, pixel) in out.chunks_exact_mut(self.channels).zip(bytes.chunks_exact(self.channels)) {
-            for ((value, &byte), table) in values.iter_mut().zip(pixel).zip(&tables) {
-                *value = table[usize::from(byte)];
-            }
-        }
+        self.write_interleaved(&self.input_bytes(image)?.0, out);
         Ok(())
     }
 }

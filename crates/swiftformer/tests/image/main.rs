@@ -3,6 +3,7 @@
 mod config;
 mod decode;
 mod hostile;
+mod jpeg;
 mod preprocess;
 mod resize;
 

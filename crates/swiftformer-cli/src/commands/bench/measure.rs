@@ -55,7 +55,8 @@ impl Runs {
     }
 }
 
-fn quantile(ascending: &[f64], share: f64) -> f64 {
+/// The value below which `share` of `ascending` ones lie.
+pub fn quantile(ascending: &[f64], share: f64) -> f64 {
     let at = (share * (ascending.len().max(1) - 1) as f64).round() as usize;
     ascending.get(at).copied().unwrap_or(f64::NAN)
 }

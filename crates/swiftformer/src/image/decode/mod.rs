@@ -7,6 +7,8 @@ mod png;
 mod tiff;
 mod webp;
 
+pub(super) use self::jpeg::RowDecoder;
+
 use std::fmt;
 use std::io::Read;
 use std::path::Path;
@@ -56,6 +58,50 @@ impl DecodeLimits {
     /// The memory limit for decoders that keep their own count.
     fn memory(self) -> usize {
         usize::try_from(self.max_memory).unwrap_or(usize::MAX)
+    }
+}
+
+/// The fraction of an image's sides that a JPEG is decoded at; see [`decode_scaled`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Scale {
+    /// All pixels.
+    #[default]
+    Full,
+    /// Half of each side, rounded up.
+    Half,
+    /// A quarter of each side, rounded up.
+    Quarter,
+    /// An eighth of each side, rounded up.
+    Eighth,
+}
+
+impl Scale {
+    /// What sides are divided by.
+    pub fn divisor(self) -> usize {
+        match self {
+            Self::Full => 1,
+            Self::Half => 2,
+            Self::Quarter => 4,
+            Self::Eighth => 8,
+        }
+    }
+
+    /// The smallest one at which an image of `width` × `height` pixels keeps at least `to_width` × `to_height`, as Pillow's
+    /// `Image.draft` chooses it.
+    ///
+    /// ```
+    /// use swiftformer::image::Scale;
+    ///
+    /// assert_eq!(Scale::draft((4000, 3000), (224, 224)), Scale::Eighth);
+    /// assert_eq!(Scale::draft((640, 427), (224, 224)), Scale::Full);
+    /// ```
+    pub fn draft((width, height): (usize, usize), (to_width, to_height): (usize, usize)) -> Self {
+        match (width / to_width.max(1)).min(height / to_height.max(1)) {
+            0 | 1 => Self::Full,
+            2 | 3 => Self::Half,
+            4..8 => Self::Quarter,
+            8.. => Self::Eighth,
+        }
     }
 }
 
@@ -166,9 +212,25 @@ fn looks_like(bytes: &[u8]) -> String {
 /// # Ok::<(), swiftformer::image::ImageError>(())
 /// ```
 pub fn decode(bytes: &[u8], orientation: Orientation, limits: &DecodeLimits) -> Result<RgbImage, ImageError> {
+    decode_scaled(bytes, orientation, limits, Scale::Full)
+}
+
+/// [`decode`](fn@decode) at a fraction of the size, where that is less work: for JPEGs of one sequential scan, as Pillow's
+/// `Image.draft` and later decoding give them. Each block of 8x8 coefficients becomes 4x4, 2x2 pixels or one by a smaller
+/// inverse transform. **This is not bit-equal to decoding in full and resizing.** Everything else is decoded in full: the
+/// size of the result tells.
+///
+/// # Errors
+/// Those of [`decode`](fn@decode).
+pub fn decode_scaled(
+    bytes: &[u8],
+    orientation: Orientation,
+    limits: &DecodeLimits,
+    scale: Scale,
+) -> Result<RgbImage, ImageError> {
     let format = sniff(bytes)?;
     let image = match format {
-        ImageFormat::Jpeg => jpeg::decode(bytes, limits),
+        ImageFormat::Jpeg => jpeg::decode(bytes, limits, scale),
         ImageFormat::Png => png::decode(bytes, limits),
         ImageFormat::WebP => webp::decode(bytes, limits),
         ImageFormat::Gif => gif::decode(bytes, limits),

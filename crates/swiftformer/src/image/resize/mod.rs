@@ -7,7 +7,7 @@
 //! Hamming differ by one level; bicubic and Lanczos, whose overshoot is clipped between the passes, by 6 and 12 in
 //! photographs. A pass whose side does not change is skipped, as Pillow skips it: with both unchanged the image is copied. Pillow's other
 //! shortcuts (`draft`, which decodes a JPEG at a fraction of its size, and `reducing_gap`, which shrinks by an integer
-//! first) are not used by any evaluation code of these models, so they are left out.
+//! first) are not used by any evaluation code of these models; the first is an option of reading files, the second left out.
 //!
 //! Each output pixel depends on nothing but its own weights, so [`resize_window`] makes just the part of the resized image
 //! that a crop keeps, and memory does not grow with the parts of the image that are read or left out.

@@ -1,15 +1,8 @@
-//! JPEG, by `zune-jpeg`.
+//! Where the parts of a file lie: found, and checked, before anything is decoded.
 
-use std::io::Cursor;
-
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::errors::DecodeErrors;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
-
-use super::ImageFormat::Jpeg;
-use super::{DecodeLimits, cmyk_to_rgb, rgb_image};
-use crate::image::{ImageError, RgbImage};
+use super::Jpeg;
+use crate::image::ImageError;
+use crate::image::decode::DecodeLimits;
 
 /// Scans that an image of any size may have. Encoders write about ten, the most thorough about twenty for small images.
 const MANY_SCANS: u64 = 16;
@@ -18,42 +11,21 @@ const MANY_SCANS: u64 = 16;
 const MAX_PASSES: u64 = 1 << 25;
 
 /// What the frame header says.
-struct Frame {
-    width: u64,
-    height: u64,
-}
-
-pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage, ImageError> {
-    let frame = read_structure(bytes, limits)?;
-    let options = DecoderOptions::default().set_max_width(usize::MAX).set_max_height(usize::MAX);
-    let broken = |error: DecodeErrors| Jpeg.malformed(error);
-    let mut decoder = JpegDecoder::new_with_options(Cursor::new(bytes), options);
-    decoder.decode_headers().map_err(broken)?;
-    let stored = decoder.input_colorspace();
-    let output = match stored {
-        // The decoder's own conversions are not Pillow's; it hands these through as they are.
-        Some(space @ (ColorSpace::CMYK | ColorSpace::YCCK)) => space,
-        _ => ColorSpace::RGB,
-    };
-    decoder.set_options(options.jpeg_set_out_colorspace(output));
-    let mut data = decoder.decode().map_err(broken)?;
-    if output != ColorSpace::RGB {
-        data = four_inks_to_rgb(&data, output == ColorSpace::YCCK);
-    }
-    rgb_image(Jpeg, frame.width, frame.height, data)
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frame {
+    pub width: u64,
+    pub height: u64,
 }
 
 /// Walks the markers up to the end of the image, and refuses what is too large, not supported or cut off.
-fn read_structure(bytes: &[u8], limits: &DecodeLimits) -> Result<Frame, ImageError> {
+pub(super) fn read_structure(bytes: &[u8], limits: &DecodeLimits) -> Result<Frame, ImageError> {
     let cut_off = |at: usize| Jpeg.truncated(format!("{} bytes, no end-of-image marker after byte {at}", bytes.len()));
     let mut frame = None;
     let mut scans = 0;
     let mut at = 2;
     loop {
         // Entropy-coded data has 0xff followed by 0 or a restart marker; anything else begins a segment.
-        let Some(skipped) = bytes.get(at..).and_then(|rest| rest.iter().position(|&byte| byte == 0xff)) else {
-            return Err(cut_off(at));
-        };
+        let Some(skipped) = bytes.get(at..).and_then(find_marker) else { return Err(cut_off(at)) };
         at += skipped + 1;
         let Some(&marker) = bytes.get(at) else { return Err(cut_off(at)) };
         match marker {
@@ -75,6 +47,27 @@ fn read_structure(bytes: &[u8], limits: &DecodeLimits) -> Result<Frame, ImageErr
             }
         }
     }
+}
+
+/// The first byte of ones in eight bytes that begin with the lowest.
+#[inline(always)]
+pub(super) fn first_ones(word: u64) -> Option<usize> {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    let others = !word;
+    // The lowest bit found is exact: what borrows from it lies above.
+    let found = others.wrapping_sub(LOW) & !others & LOW << 7;
+    (found != 0).then(|| found.trailing_zeros() as usize / 8)
+}
+
+/// Where the first byte of ones stands. Entropy-coded data holds few: many bytes are looked at together.
+pub(super) fn find_marker(bytes: &[u8]) -> Option<usize> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, &word) in words.iter().enumerate() {
+        if let Some(at) = first_ones(u64::from_le_bytes(word)) {
+            return Some(index * 8 + at);
+        }
+    }
+    rest.iter().position(|&byte| byte == 0xff).map(|at| words.len() * 8 + at)
 }
 
 /// Refuses a progressive image of so many scans that a small file would take long to decode.
@@ -114,24 +107,4 @@ fn read_frame(marker: u8, body: &[u8], file_length: usize, limits: &DecodeLimits
         return Err(Jpeg.truncated(format!("{width}x{height} pixels cannot come from {file_length} bytes")));
     }
     Ok(frame)
-}
-
-/// CMYK or YCCK as stored (inverted, as Adobe writes them and as Pillow takes all of them) to RGB.
-fn four_inks_to_rgb(data: &[u8], ycck: bool) -> Vec<u8> {
-    let pixels = data.as_chunks::<4>().0.iter();
-    let inks = pixels.map(|&[a, b, c, k]| {
-        let stored = if ycck { ycc_to_rgb(a, b, c).map(|value| 255 - value) } else { [a, b, c] };
-        [255 - stored[0], 255 - stored[1], 255 - stored[2], 255 - k]
-    });
-    inks.flat_map(cmyk_to_rgb).collect()
-}
-
-/// JFIF's YCbCr in libjpeg's 16-bit fixed point.
-fn ycc_to_rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
-    const HALF: i32 = 1 << 15;
-    let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
-    let r = y + ((91881 * cr + HALF) >> 16);
-    let g = y + ((-22554 * cb - 46802 * cr + HALF) >> 16);
-    let b = y + ((116_130 * cb + HALF) >> 16);
-    [r, g, b].map(|value| value.clamp(0, 255) as u8)
 }
