@@ -1,1 +1,4 @@
 //! Training, fine-tuning and distilling of SwiftFormer models, without Python.
+
+pub mod augment;
+pub mod rng;
