@@ -1,4 +1,5 @@
 //! Training, fine-tuning and distilling of SwiftFormer models, without Python.
 
 pub mod augment;
+pub mod data;
 pub mod rng;

@@ -5,6 +5,12 @@
 //! as a counter: the n-th number is a hash of key and n. Logarithms and cosines come from the `libm` crate, because those of
 //! operating systems differ in the last bit.
 
+/// First words of keys: what a stream is for.
+pub(crate) const SPLIT: u64 = 1;
+pub(crate) const ORDER: u64 = 2;
+pub(crate) const AUGMENT: u64 = 3;
+pub(crate) const MIX: u64 = 4;
+
 const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// SplitMix64's finaliser.

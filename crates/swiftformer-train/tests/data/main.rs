@@ -1,0 +1,5 @@
+//! Data sets and loaders.
+
+mod loader;
+mod sources;
+mod support;
