@@ -26,9 +26,10 @@ fn batches(loader: &Loader, epoch: u64) -> Vec<Batch> {
 }
 
 /// Everything a batch holds, to compare by.
-fn content(batch: &Batch) -> impl PartialEq + std::fmt::Debug {
-    let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect();
-    (bits(batch.images.data()), &batch.labels, &batch.positions, &batch.indices, bits(&batch.targets))
+fn content(batch: &Batch) -> impl PartialEq + std::fmt::Debug + use<> {
+    let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<u32>>();
+    let numbers = (batch.labels.clone(), batch.positions.clone(), batch.indices.clone());
+    (bits(batch.images.data()), bits(&batch.targets), numbers)
 }
 
 #[test]
