@@ -10,6 +10,7 @@ pub(crate) const SPLIT: u64 = 1;
 pub(crate) const ORDER: u64 = 2;
 pub(crate) const AUGMENT: u64 = 3;
 pub(crate) const MIX: u64 = 4;
+pub(crate) const SYNTH: u64 = 5;
 
 const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
