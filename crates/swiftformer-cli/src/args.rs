@@ -5,7 +5,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::commands::{
     bench::BenchArgs, classify::ClassifyArgs, convert::ConvertArgs, embed::EmbedArgs, forward::ForwardArgs,
-    info::InfoArgs, preprocess::PreprocessArgs,
+    info::InfoArgs, preprocess::PreprocessArgs, synth::SynthArgs,
 };
 
 /// SwiftFormer vision models: classify photographs, embed them, convert and inspect models.
@@ -55,6 +55,7 @@ pub enum Command {
     Preprocess(PreprocessArgs),
     Convert(ConvertArgs),
     Info(InfoArgs),
+    Synth(SynthArgs),
     Bench(BenchArgs),
 }
 

@@ -7,6 +7,7 @@ pub mod embed;
 pub mod forward;
 pub mod info;
 pub mod preprocess;
+pub mod synth;
 
 use crate::{args::Command, outcome::Outcome};
 
@@ -20,5 +21,6 @@ pub fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Preprocess(args) => preprocess::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Info(args) => info::run(&args),
+        Command::Synth(args) => synth::run(&args),
     }
 }

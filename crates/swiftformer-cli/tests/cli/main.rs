@@ -11,3 +11,4 @@ mod info;
 mod inputs;
 mod preprocess;
 mod support;
+mod synth;
