@@ -2,5 +2,6 @@
 
 pub mod augment;
 pub mod data;
+pub mod metrics;
 pub mod rng;
 pub mod synth;

@@ -1,7 +1,5 @@
 //! Augmentation against timm, torchvision and Pillow.
 
-mod golden;
-
 use serde_json::Value;
 use swiftformer::image::{Filter, RgbImage, Window, resize};
 use swiftformer_train::{
@@ -17,7 +15,7 @@ use swiftformer_train::{
     rng::Rng,
 };
 
-use golden::{Golden, testdata};
+use crate::golden::{Golden, testdata};
 
 const FILL: [u8; 3] = [124, 116, 104];
 const BICUBIC: Canvas = Canvas { fill: FILL, sampling: Sampling::Bicubic };
