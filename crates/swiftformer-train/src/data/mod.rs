@@ -8,15 +8,23 @@
 //! |---|---|
 //! | folders of images, one a class; or `train/` and `val/` with such folders | [`ImageFolder`] |
 //! | `data_batch_1.bin` … `test_batch.bin`, or `train.bin` and `test.bin` | [`Cifar`]-10 or -100 |
+//! | `train2018.json` or `train2019.json` | [`INaturalist`] |
+//! | `.tar` files, `train` and `val` told by their names or folders | [`WebDataset`] |
+//! | `.parquet` files, likewise | `ParquetImages` (feature `parquet`) |
 
 mod batch;
 mod cifar;
 mod error;
 mod folder;
+mod inaturalist;
 mod loader;
 mod open;
 mod order;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod shards;
 mod split;
+mod webdataset;
 
 use std::fmt::Debug;
 
@@ -26,10 +34,14 @@ pub use batch::Batch;
 pub use cifar::{Cifar, CifarLabels};
 pub use error::DataError;
 pub use folder::ImageFolder;
+pub use inaturalist::{Category, INaturalist};
 pub use loader::{Broken, Epoch, Loader, LoaderOptions, Position, TrainView, View};
 pub use open::{OpenOptions, Splits, open, open_for_evaluation};
 pub use order::{Order, Shard};
+#[cfg(feature = "parquet")]
+pub use parquet::ParquetImages;
 pub use split::Subset;
+pub use webdataset::WebDataset;
 
 /// Images with one label each, read by number.
 pub trait Dataset: Debug + Send + Sync {

@@ -3,8 +3,10 @@
 use std::{path::Path, sync::Arc};
 
 use super::{
-    Cifar, CifarLabels, DataError, Dataset, ImageFolder, cifar,
+    Category, Cifar, CifarLabels, DataError, Dataset, INaturalist, ImageFolder, WebDataset, cifar,
     folder::{self, class_folders},
+    inaturalist,
+    shards::{self, Shards},
     split::split,
 };
 
@@ -17,12 +19,14 @@ pub struct OpenOptions {
     pub seed: u64,
     /// Which labels of CIFAR-100 are wanted.
     pub cifar_labels: CifarLabels,
+    /// Which rank of iNaturalist's categories is wanted.
+    pub category: Category,
 }
 
 impl Default for OpenOptions {
-    /// A tenth, seed 0, fine labels.
+    /// A tenth, seed 0, fine labels, species.
     fn default() -> Self {
-        Self { validation_share: 0.1, seed: 0, cifar_labels: CifarLabels::Fine }
+        Self { validation_share: 0.1, seed: 0, cifar_labels: CifarLabels::Fine, category: Category::Name }
     }
 }
 
@@ -48,18 +52,61 @@ fn subfolder(root: &Path, names: &[&str]) -> Option<std::path::PathBuf> {
     names.iter().map(|name| root.join(name)).find(|path| path.is_dir())
 }
 
+/// Whether a folder in `root` has an image in it, as those of classes have. Looks no further than the first.
+fn has_images(root: &Path) -> bool {
+    let folders = class_folders(root).unwrap_or_default();
+    let files = folders.values().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
+    files.filter_map(Result::ok).any(|file| folder::is_image(&file.path()))
+}
+
+/// Opens both parts, the second with the classes of the first.
+fn pair<D: Dataset + 'static>(
+    Shards { train, validation }: &Shards,
+    open: impl Fn(&[std::path::PathBuf], Option<&[String]>) -> Result<D, DataError>,
+) -> Result<Found, DataError> {
+    let train = open(train, None)?;
+    let validation = match validation.is_empty() {
+        true => None,
+        false => Some(Arc::new(open(validation, Some(train.classes()))?) as Arc<dyn Dataset>),
+    };
+    Ok(Found { train: Arc::new(train), validation })
+}
+
+#[cfg(feature = "parquet")]
+fn parquet(_: &Path, shards: &Shards) -> Result<Found, DataError> {
+    pair(shards, super::ParquetImages::open)
+}
+
+#[cfg(not(feature = "parquet"))]
+fn parquet(path: &Path, _: &Shards) -> Result<Found, DataError> {
+    Err(DataError::layout(path, "Parquet files, which this build does not read (feature `parquet`)"))
+}
+
 fn find(path: &Path, options: &OpenOptions) -> Result<Found, DataError> {
     // Says why the path itself cannot be used, before anything is looked for in it.
     std::fs::metadata(path).map_err(DataError::read(path))?;
-    if !path.is_dir() {
-        return Err(DataError::layout(path, "it is a file; expected a folder"));
-    }
     let cifar_folder = ["", "cifar-10-batches-bin", "cifar-100-binary"].map(|name| path.join(name));
     if let Some(folder) = cifar_folder.iter().find(|folder| cifar::is_cifar(folder)) {
         let open = |training| Cifar::open(folder, training, options.cifar_labels);
         return Ok(Found { train: Arc::new(open(true)?), validation: Some(Arc::new(open(false)?)) });
     }
-    if let Some(train) = subfolder(path, &["train", "training"]) {
+    if let Some(year) = inaturalist::year(path) {
+        let (train, validation) = INaturalist::open(path, year, options.category)?;
+        let validation = validation.map(|validation| Arc::new(validation) as Arc<dyn Dataset>);
+        return Ok(Found { train: Arc::new(train), validation });
+    }
+    let train = subfolder(path, &["train", "training"]);
+    let folders = train.as_deref().is_some_and(has_images) || path.is_dir() && has_images(path);
+    if !folders && let Some(shards) = shards::find(path, "tar")? {
+        return pair(&shards, |files, classes| WebDataset::open(path, files, classes));
+    }
+    if !folders && let Some(shards) = shards::find(path, "parquet")? {
+        return parquet(path, &shards);
+    }
+    if !path.is_dir() {
+        return Err(DataError::layout(path, "it is a file, and neither .tar nor .parquet"));
+    }
+    if let Some(train) = train {
         let validation = subfolder(path, &["val", "validation", "valid", "test"]);
         let train = ImageFolder::open(&train)?;
         let validation = match validation {
@@ -74,7 +121,8 @@ fn find(path: &Path, options: &OpenOptions) -> Result<Found, DataError> {
             0 => "no folders in it".to_owned(),
             images => format!("{images} images that are in no folder of a class"),
         };
-        let expected = "expected a folder of images a class, train/ and val/ with such folders, or CIFAR's .bin files";
+        let expected = "expected a folder of images a class, train/ and val/ with such folders, .tar or .parquet files, \
+                        CIFAR's .bin files, or iNaturalist's .json files";
         return Err(DataError::layout(path, format!("{found}; {expected}")));
     }
     Ok(Found { train: Arc::new(ImageFolder::open(path)?), validation: None })
