@@ -4,8 +4,8 @@ use clap::{ArgAction, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 use crate::commands::{
-    bench::BenchArgs, classify::ClassifyArgs, convert::ConvertArgs, embed::EmbedArgs, forward::ForwardArgs,
-    info::InfoArgs, preprocess::PreprocessArgs, synth::SynthArgs,
+    bench::BenchArgs, classify::ClassifyArgs, convert::ConvertArgs, embed::EmbedArgs, eval::EvalArgs,
+    forward::ForwardArgs, info::InfoArgs, preprocess::PreprocessArgs, synth::SynthArgs,
 };
 
 /// SwiftFormer vision models: classify photographs, embed them, convert and inspect models.
@@ -51,6 +51,7 @@ impl Cli {
 pub enum Command {
     Classify(ClassifyArgs),
     Embed(EmbedArgs),
+    Eval(EvalArgs),
     Forward(ForwardArgs),
     Preprocess(PreprocessArgs),
     Convert(ConvertArgs),

@@ -5,6 +5,7 @@ mod bench;
 mod classify;
 mod convert;
 mod embed;
+mod eval;
 mod forward;
 mod heatmap;
 mod info;

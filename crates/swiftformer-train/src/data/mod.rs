@@ -14,6 +14,7 @@
 
 mod batch;
 mod cifar;
+mod classes;
 mod error;
 mod folder;
 mod inaturalist;
@@ -32,6 +33,7 @@ use swiftformer::image::{Orientation, RgbImage};
 
 pub use batch::Batch;
 pub use cifar::{Cifar, CifarLabels};
+pub use classes::{ClassMismatch, match_classes};
 pub use error::DataError;
 pub use folder::ImageFolder;
 pub use inaturalist::{Category, INaturalist};

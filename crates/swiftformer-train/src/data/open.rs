@@ -106,8 +106,13 @@ fn find(path: &Path, options: &OpenOptions) -> Result<Found, DataError> {
     if !path.is_dir() {
         return Err(DataError::layout(path, "it is a file, and neither .tar nor .parquet"));
     }
+    let validation = subfolder(path, &["val", "validation", "valid", "test"]);
+    if train.is_none()
+        && let Some(only) = validation.as_deref().filter(|folder| has_images(folder))
+    {
+        return Ok(Found { train: Arc::new(ImageFolder::open(only)?), validation: None });
+    }
     if let Some(train) = train {
-        let validation = subfolder(path, &["val", "validation", "valid", "test"]);
         let train = ImageFolder::open(&train)?;
         let validation = match validation {
             Some(folder) => Some(Arc::new(ImageFolder::open_with_classes(&folder, train.classes())?) as Arc<_>),

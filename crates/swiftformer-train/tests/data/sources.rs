@@ -25,6 +25,16 @@ fn folders_become_classes_in_the_order_of_their_names() {
 }
 
 #[test]
+fn validation_images_alone_will_do() {
+    let folder = Folder::new();
+    for class in ["val/a", "val/b"] {
+        (0..3).for_each(|number| folder.image(&format!("{class}/{number}.png"), [number; 3]));
+    }
+    let data = open_for_evaluation(folder.path(), &OpenOptions::default()).unwrap();
+    assert_eq!((data.len(), data.classes()), (6, &["a".to_owned(), "b".to_owned()][..]));
+}
+
+#[test]
 fn a_single_folder_is_split_by_class_and_the_same_every_time() {
     let folder = three_classes(20);
     let splits = folder.open();
