@@ -133,7 +133,7 @@ pub fn color(image: &mut RgbImage, factor: f64) {
     }
 }
 
-/// `ImageEnhance.Sharpness`: 0 gives [`smooth`], 1 the image, 2 sharpens.
+/// `ImageEnhance.Sharpness`: 0 gives a mean of 3 × 3 pixels, 1 the image, 2 sharpens.
 pub fn sharpness(image: &mut RgbImage, factor: f64) {
     let factor = factor as f32;
     if no_change(factor) {
