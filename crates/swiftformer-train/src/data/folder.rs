@@ -26,14 +26,25 @@ pub struct ImageFolder {
     files: Vec<(PathBuf, usize)>,
 }
 
+/// Something in a folder.
+pub(super) struct Entry {
+    pub(super) path: PathBuf,
+    /// Whether it is a folder, or a link to one.
+    pub(super) is_folder: bool,
+}
+
 /// Entries of a folder that are not hidden, by name.
-pub(super) fn entries(folder: &Path) -> Result<BTreeMap<String, PathBuf>, DataError> {
+pub(super) fn entries(folder: &Path) -> Result<BTreeMap<String, Entry>, DataError> {
     let mut entries = BTreeMap::new();
     for entry in fs::read_dir(folder).map_err(DataError::read(folder))? {
         let entry = entry.map_err(DataError::read(folder))?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if !name.starts_with('.') {
-            entries.insert(name, entry.path());
+            let path = entry.path();
+            // The listing knows already: asking about each of a million files would take seconds.
+            let kind = entry.file_type().map_err(DataError::read(&path))?;
+            let is_folder = kind.is_dir() || kind.is_symlink() && path.is_dir();
+            entries.insert(name, Entry { path, is_folder });
         }
     }
     Ok(entries)
@@ -47,14 +58,13 @@ pub(super) fn is_image(path: &Path) -> bool {
 
 /// Folders in `root` by name: its classes.
 pub(super) fn class_folders(root: &Path) -> Result<BTreeMap<String, PathBuf>, DataError> {
-    let mut folders = entries(root)?;
-    folders.retain(|_, path| path.is_dir());
-    Ok(folders)
+    let folders = entries(root)?.into_iter().filter(|(_, entry)| entry.is_folder);
+    Ok(folders.map(|(name, entry)| (name, entry.path)).collect())
 }
 
 fn collect(folder: &Path, label: usize, depth: usize, files: &mut Vec<(PathBuf, usize)>) -> Result<(), DataError> {
-    for path in entries(folder)?.into_values() {
-        if path.is_dir() {
+    for Entry { path, is_folder } in entries(folder)?.into_values() {
+        if is_folder {
             if depth >= MAX_DEPTH {
                 return Err(DataError::layout(&path, format!("folders nested deeper than {MAX_DEPTH}")));
             }

@@ -121,7 +121,7 @@ fn find(path: &Path, options: &OpenOptions) -> Result<Found, DataError> {
         return Ok(Found { train: Arc::new(train), validation });
     }
     if class_folders(path)?.is_empty() {
-        let images = folder::entries(path)?.into_values().filter(|path| folder::is_image(path)).count();
+        let images = folder::entries(path)?.into_values().filter(|entry| folder::is_image(&entry.path)).count();
         let found = match images {
             0 => "no folders in it".to_owned(),
             images => format!("{images} images that are in no folder of a class"),

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{DataError, folder::entries};
+use super::{
+    DataError,
+    folder::{Entry, entries},
+};
 
 /// How deep files may lie below the folder.
 const MAX_DEPTH: usize = 3;
@@ -45,9 +48,9 @@ fn part_of(path: &Path) -> Option<Part> {
 
 fn collect(folder: &Path, extension: &str, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), DataError> {
     let entries = entries(folder)?;
-    let folders = entries.values().filter(|path| path.is_dir()).count();
-    for path in entries.into_values() {
-        if path.is_dir() {
+    let folders = entries.values().filter(|entry| entry.is_folder).count();
+    for Entry { path, is_folder } in entries.into_values() {
+        if is_folder {
             if depth < MAX_DEPTH && folders <= MAX_FOLDERS {
                 collect(&path, extension, depth + 1, files)?;
             }
