@@ -144,6 +144,17 @@ fn damaged_shards_are_errors() {
     let good = shard(&[("b.cls", b"1"), ("b.jpg", &image)]);
     assert!(error(&good[..1600]).contains("0.tar"), "{}", error(&good[..1600]));
     assert!(error(&[7; 3000]).contains("0.tar"));
+    // One byte after the other: an error that names the file, or images that can be read or not, but no panic.
+    let good = std::fs::read(testdata("shards/val-0000.tar")).unwrap();
+    for at in (0..good.len()).step_by(11) {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0xff;
+        folder.write("0.tar", &bytes);
+        match swiftformer_train::data::open_for_evaluation(folder.path(), &OpenOptions::default()) {
+            Ok(data) => (0..data.len()).for_each(|index| drop(data.read(index, Orientation::Ignore))),
+            Err(error) => assert!(error.to_string().contains("0.tar"), "byte {at}: {error}"),
+        }
+    }
 }
 
 const CATEGORIES: &str = r#"[{"id": 10, "name": "Canis lupus", "family": "Canidae", "kingdom": "Animalia"},
