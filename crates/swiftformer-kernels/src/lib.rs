@@ -44,6 +44,7 @@ pub mod reference;
 mod resample;
 mod rows;
 mod tokens;
+pub mod train;
 mod unroll;
 
 pub use activation::Activation;
