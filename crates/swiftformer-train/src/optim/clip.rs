@@ -41,7 +41,7 @@ const AGC_EPS: f64 = 1e-3;
 impl Clip {
     /// Bounds the gradients in place, and gives their norm from before.
     pub fn apply(self, parameters: &mut Parameters, gradients: &mut HostGradients) -> f64 {
-        let total = norm(gradients.iter().flatten().flat_map(|gradient| gradient.iter()));
+        let total = gradients.iter().flatten().map(|gradient| squares(gradient)).sum::<f64>().sqrt();
         match self {
             Self::None => {}
             Self::Value(bound) => {
@@ -64,8 +64,8 @@ impl Clip {
                     let width = (gradient.len() / rows.max(1)).max(1);
                     parameter.with_values(|values| {
                         for (row, value) in gradient.chunks_exact_mut(width).zip(values.chunks_exact(width)) {
-                            let most = norm(value.iter()).max(AGC_EPS) * factor;
-                            let found = norm(row.iter());
+                            let most = squares(value).sqrt().max(AGC_EPS) * factor;
+                            let found = squares(row).sqrt();
                             if found >= most {
                                 let factor = (most / found.max(1e-6)) as f32;
                                 row.iter_mut().for_each(|value| *value *= factor);
@@ -79,7 +79,12 @@ impl Clip {
     }
 }
 
-/// The L2 norm.
-fn norm<'a>(values: impl Iterator<Item = &'a f32>) -> f64 {
-    values.map(|&value| f64::from(value) * f64::from(value)).sum::<f64>().sqrt()
+/// The sum of squares, in eight parts that run side by side.
+fn squares(values: &[f32]) -> f64 {
+    let (chunks, rest) = values.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for chunk in chunks {
+        sums.iter_mut().zip(chunk).for_each(|(sum, &value)| *sum += f64::from(value) * f64::from(value));
+    }
+    sums.iter().sum::<f64>() + rest.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>()
 }
