@@ -5,7 +5,7 @@ use super::engine::{Engine, MOST_TOKENS, room};
 use super::gemm::{Left, Product, Right, padded};
 use super::hidden::add_lanes;
 use super::pack;
-use super::rows::{Moments, NormGradient, activated_norm, channel_sums, norm_backward_into, norm_sums};
+use super::rows::{Moments, NormBackwardInto, NormGradient, activated_norm, channel_sums, norm_sums};
 use crate::pool::Parts;
 
 /// `relu?(BN(conv(x)))` from `[batch, height, width, inputs]` to `[batch, height, width, outputs]` of the output.
@@ -273,7 +273,17 @@ impl ConvNorm<'_> {
                     let count = MOST_TOKENS.min(pixels - first);
                     let part = index * size + first * channels..index * size + (first + count) * channels;
                     let (conv, above) = (&state.conv[part.clone()], &output_gradient[part]);
-                    norm_backward_into(kernels, norm, [self.gamma, self.beta], self.relu, conv, above, slopes, wide);
+                    NormBackwardInto {
+                        norm,
+                        gamma: self.gamma,
+                        beta: self.beta,
+                        relu: self.relu,
+                        input: conv,
+                        above,
+                        output: slopes,
+                        stride: wide,
+                    }
+                    .run(kernels);
                     self.gather(&x[index * image..][..image], width, [first, count], patches);
                     Product {
                         size: [channels, count, patch],

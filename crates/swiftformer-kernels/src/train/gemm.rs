@@ -10,6 +10,10 @@ use crate::unroll::unroll;
 /// Rows of a tile.
 const TILE_ROWS: usize = 6;
 
+/// The most rows of the right-hand side at once: four vectors of each stay in the first-level cache while the rows of the
+/// left-hand side pass.
+const MOST_DEPTH: usize = 96;
+
 /// The left-hand side: element `(row, k)` is at `row · row_stride + k · step`.
 #[derive(Clone, Copy)]
 pub(super) struct Left<'a> {
@@ -73,34 +77,46 @@ impl Kernel for Product<'_> {
         let vectors = n.div_ceil(I::LEN);
         let panels = vectors.div_ceil(I::TILE_VECTORS);
         let (narrow, wide_panels) = (vectors / panels, vectors % panels);
-        let mut column = 0;
-        for panel in 0..panels {
-            let count = narrow + usize::from(panel < wide_panels);
-            let pass = Panel {
-                m,
-                k,
-                columns: (n - column).min(count * I::LEN),
-                left: self.left.data.as_ptr(),
-                left_row: self.left.row_stride,
-                left_step: self.left.step,
-                right: self.right.data.as_ptr().wrapping_add(column),
-                right_stride: self.right.stride,
-                bias: self.bias.map_or(std::ptr::null(), |bias| bias.as_ptr().wrapping_add(column)),
-                output: self.output.as_mut_ptr().wrapping_add(column),
-                output_stride: self.output_stride,
-                add: self.add,
-            };
-            // SAFETY: the assertions above cover every element that the panels read and write.
-            unsafe {
-                match count {
-                    1 => pass.rows::<I, 1>(isa),
-                    2 => pass.rows::<I, 2>(isa),
-                    3 if I::TILE_VECTORS > 2 => pass.rows::<I, 3>(isa),
-                    4 if I::TILE_VECTORS > 2 => pass.rows::<I, 4>(isa),
-                    count => unreachable!("a panel of {count} vectors"),
+        // Even pieces of the inner length.
+        let depth = k.div_ceil(k.div_ceil(MOST_DEPTH).max(1)).max(1);
+        let mut start = 0;
+        loop {
+            let mut column = 0;
+            for panel in 0..panels {
+                let count = narrow + usize::from(panel < wide_panels);
+                let pass = Panel {
+                    m,
+                    k: depth.min(k - start),
+                    columns: (n - column).min(count * I::LEN),
+                    left: self.left.data.as_ptr().wrapping_add(start * self.left.step),
+                    left_row: self.left.row_stride,
+                    left_step: self.left.step,
+                    right: self.right.data.as_ptr().wrapping_add(start * self.right.stride + column),
+                    right_stride: self.right.stride,
+                    bias: match self.bias.filter(|_| start == 0) {
+                        Some(bias) => bias.as_ptr().wrapping_add(column),
+                        None => std::ptr::null(),
+                    },
+                    output: self.output.as_mut_ptr().wrapping_add(column),
+                    output_stride: self.output_stride,
+                    add: self.add || start > 0,
+                };
+                // SAFETY: the assertions above cover every element that the panels read and write.
+                unsafe {
+                    match count {
+                        1 => pass.rows::<I, 1>(isa),
+                        2 => pass.rows::<I, 2>(isa),
+                        3 if I::TILE_VECTORS > 2 => pass.rows::<I, 3>(isa),
+                        4 if I::TILE_VECTORS > 2 => pass.rows::<I, 4>(isa),
+                        count => unreachable!("a panel of {count} vectors"),
+                    }
                 }
+                column += count * I::LEN;
             }
-            column += count * I::LEN;
+            start += depth;
+            if start >= k {
+                return;
+            }
         }
     }
 }

@@ -356,30 +356,22 @@ impl Kernel for NormSums<'_> {
 }
 
 /// [`norm_backward`] of [`activated_norm`], for rows of the convolution's output into rows of `stride`.
-#[expect(clippy::too_many_arguments, reason = "one call")]
-pub(super) fn norm_backward_into(
-    kernels: Kernels,
-    norm: NormGradient<'_>,
-    [gamma, beta]: [&[f32]; 2],
-    relu: bool,
-    input: &[f32],
-    above: &[f32],
-    output: &mut [f32],
-    stride: usize,
-) {
-    assert_eq!(input.len(), above.len(), "input and gradient of a BatchNorm");
-    kernels.dispatch(NormBackwardInto { norm, gamma, beta, relu, input, above, output, stride });
+pub(super) struct NormBackwardInto<'a> {
+    pub(super) norm: NormGradient<'a>,
+    pub(super) gamma: &'a [f32],
+    pub(super) beta: &'a [f32],
+    pub(super) relu: bool,
+    pub(super) input: &'a [f32],
+    pub(super) above: &'a [f32],
+    pub(super) output: &'a mut [f32],
+    pub(super) stride: usize,
 }
 
-struct NormBackwardInto<'a> {
-    norm: NormGradient<'a>,
-    gamma: &'a [f32],
-    beta: &'a [f32],
-    relu: bool,
-    input: &'a [f32],
-    above: &'a [f32],
-    output: &'a mut [f32],
-    stride: usize,
+impl NormBackwardInto<'_> {
+    pub(super) fn run(self, kernels: Kernels) {
+        assert_eq!(self.input.len(), self.above.len(), "input and gradient of a BatchNorm");
+        kernels.dispatch(self);
+    }
 }
 
 impl Kernel for NormBackwardInto<'_> {
