@@ -5,7 +5,7 @@ mod support;
 use burn::tensor::Device;
 use support::{batch, checkpoint, network, tensors};
 use swiftformer::{
-    arch::{Arch, Leaf, Module, TailKind},
+    arch::{Arch, Leaf, Module, Part, TailKind},
     checkpoint::{Checkpoint, ModelSource, OpenOptions, SaveOptions},
     config::{Activation, Dialect, Reading, SwiftFormerConfig},
     reference::{self, Map},
@@ -206,4 +206,24 @@ fn what_cannot_be_trained_on_is_an_error() {
     let mut bad = batch(&tensors("training/inputs.safetensors"), 0);
     bad.images[17] = f32::NAN;
     assert!(matches!(trainer.step(bad, 1e-3, 0), Err(TrainError::NotFinite { .. })));
+}
+
+/// timm's `group_matcher`: stem, blocks with the transition before them, the last with the final BatchNorm, heads.
+#[test]
+fn layers_further_from_the_heads_learn_slower() {
+    let opened = checkpoint("timm_tiny");
+    let network = network(&opened, false);
+    let options = GroupOptions { weight_decay: 0.05, layer_decay: 0.5 };
+    let optimizer = Optimizer::new(Rule::ADAMW, network.parameters(), &options);
+    let scale = |module: Module| {
+        let list = network.parameters().list();
+        optimizer.groups()[list.iter().position(|p| p.param.module == module).unwrap()].lr_scale
+    };
+    // Nine blocks: the stem is ten layers before the heads.
+    assert_eq!(scale(Module::StemConv { index: 1 }), 0.5_f64.powi(10));
+    assert_eq!(scale(Module::TransitionConv { stage: 1 }), 0.5_f64.powi(7));
+    assert_eq!(scale(Module::Block { stage: 1, block: 0, part: Part::Norm }), 0.5_f64.powi(7));
+    assert_eq!(scale(Module::Block { stage: 3, block: 1, part: Part::Query }), 0.5);
+    assert_eq!(scale(Module::Norm), 0.5);
+    assert_eq!([scale(Module::Head), scale(Module::DistHead)], [1.0, 1.0]);
 }

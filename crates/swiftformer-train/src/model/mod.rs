@@ -4,6 +4,7 @@
 //! and shapes. In train mode BatchNorm is PyTorch's: batch statistics with the biased variance, running statistics with
 //! momentum 0.1 and the unbiased one.
 
+pub mod ablation;
 mod activation;
 mod additive;
 mod error;
