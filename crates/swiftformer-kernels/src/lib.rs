@@ -46,6 +46,7 @@ mod resample;
 mod rows;
 mod subnormals;
 mod tokens;
+pub mod train;
 mod unroll;
 
 pub use activation::Activation;

@@ -1,0 +1,36 @@
+//! What can go wrong with a network.
+
+/// Why a network cannot be built or run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ModelError {
+    /// A tensor that the network needs.
+    #[error("the weights lack {tensor}")]
+    Missing {
+        /// Its place.
+        tensor: String,
+    },
+    /// A tensor of another shape.
+    #[error("{tensor} has shape {found:?}, the network needs {expected:?}")]
+    Shape {
+        /// Its place.
+        tensor: String,
+        /// The network's shape.
+        expected: Vec<usize>,
+        /// The shape given.
+        found: Vec<usize>,
+    },
+    /// Images that the network cannot take.
+    #[error("images of shape {found:?}: the network takes [batch, {channels}, height, width], 32×32 and more")]
+    Images {
+        /// Channels of the network's input.
+        channels: usize,
+        /// The shape given.
+        found: Vec<usize>,
+    },
+    /// A batch without images, or too few values for the statistics of a BatchNorm.
+    #[error("BatchNorm of {tokens} value(s) a channel has no variance: training needs more images or larger ones")]
+    Statistics {
+        /// Values of each channel in the batch.
+        tokens: usize,
+    },
+}

@@ -1,0 +1,90 @@
+//! Gradient clipping.
+
+use swiftformer::arch::Module;
+
+use super::HostGradients;
+use crate::model::Parameters;
+
+/// Which tensors adaptive clipping leaves alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AgcScope {
+    /// None: the authors' script clips every parameter.
+    #[default]
+    All,
+    /// The last two, as timm's script: of SwiftFormer's heads that is the distillation head only.
+    WithoutLastTwo,
+}
+
+/// How gradients are bounded before a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Clip {
+    /// Not at all.
+    #[default]
+    None,
+    /// Adaptive (arXiv 2102.06171): each row of a tensor has a norm of at most `factor` times its parameters', which
+    /// count as 1e-3 at least.
+    Agc {
+        /// The ratio.
+        factor: f64,
+        /// What is left alone.
+        scope: AgcScope,
+    },
+    /// All gradients together have a norm of at most this.
+    Norm(f64),
+    /// Every value lies in `-v..=v`.
+    Value(f64),
+}
+
+/// The least norm of parameters that counts.
+const AGC_EPS: f64 = 1e-3;
+
+impl Clip {
+    /// Bounds the gradients in place, and gives their norm from before.
+    pub fn apply(self, parameters: &mut Parameters, gradients: &mut HostGradients) -> f64 {
+        let total = gradients.iter().flatten().map(|gradient| squares(gradient)).sum::<f64>().sqrt();
+        match self {
+            Self::None => {}
+            Self::Value(bound) => {
+                let bound = bound as f32;
+                gradients
+                    .iter_mut()
+                    .flatten()
+                    .for_each(|g| g.iter_mut().for_each(|value| *value = value.clamp(-bound, bound)));
+            }
+            Self::Norm(bound) => {
+                let factor = (bound / (total + 1e-6)).min(1.0) as f32;
+                gradients.iter_mut().flatten().for_each(|g| g.iter_mut().for_each(|value| *value *= factor));
+            }
+            Self::Agc { factor, scope } => {
+                for (parameter, gradient) in parameters.list_mut().iter_mut().zip(gradients) {
+                    let skipped = scope == AgcScope::WithoutLastTwo && parameter.param.module == Module::DistHead;
+                    let Some(gradient) = gradient.as_deref_mut().filter(|_| !skipped) else { continue };
+                    let shape = &parameter.param.shape;
+                    let rows = if shape.len() > 1 { shape[0] } else { 1 };
+                    let width = (gradient.len() / rows.max(1)).max(1);
+                    parameter.with_values(|values| {
+                        for (row, value) in gradient.chunks_exact_mut(width).zip(values.chunks_exact(width)) {
+                            let most = squares(value).sqrt().max(AGC_EPS) * factor;
+                            let found = squares(row).sqrt();
+                            if found >= most {
+                                let factor = (most / found.max(1e-6)) as f32;
+                                row.iter_mut().for_each(|value| *value *= factor);
+                            }
+                        }
+                    });
+                }
+            }
+        }
+        total
+    }
+}
+
+/// The sum of squares, in eight parts that run side by side.
+fn squares(values: &[f32]) -> f64 {
+    let (chunks, rest) = values.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for chunk in chunks {
+        sums.iter_mut().zip(chunk).for_each(|(sum, &value)| *sum += f64::from(value) * f64::from(value));
+    }
+    sums.iter().sum::<f64>() + rest.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>()
+}
