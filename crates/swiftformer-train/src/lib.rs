@@ -10,6 +10,7 @@
 
 pub mod loss;
 pub mod model;
+mod ops;
 pub mod optim;
 pub mod schedule;
 pub mod trainer;

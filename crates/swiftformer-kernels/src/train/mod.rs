@@ -1,5 +1,18 @@
 //! Kernels of training: parameter updates, and blocks forwards and backwards.
+//!
+//! Maps are `[batch, height, width, channels]`, parameters and their gradients have PyTorch's shapes. An [`Engine`] holds
+//! the threads and the scratch memory. Sums run in an order that the shapes alone decide, so the number of threads changes
+//! no bit.
 
+mod block;
+mod depthwise;
+mod engine;
+mod gemm;
+mod hidden;
+mod rows;
 mod update;
 
+pub use block::{Block, BlockGradients, BlockState, ChannelStatistics};
+pub use engine::{Engine, keep_freed_memory};
+pub use hidden::{Hidden, HiddenGradients};
 pub use update::{AdamW, Sgd};

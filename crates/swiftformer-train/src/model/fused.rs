@@ -1,25 +1,114 @@
 //! Whole blocks on the project's own kernels, where the device is the CPU.
 
-use burn::tensor::Tensor;
-use swiftformer::arch::{AttentionBlock, ConvBlock, ConvNorm};
+use std::sync::{Arc, PoisonError};
 
-use super::layers::Layers;
+use burn::tensor::Tensor;
+use swiftformer::{
+    arch::{AttentionBlock, Conv, ConvBlock, ConvNorm, Leaf, Norm, Scale},
+    config::Activation,
+};
+use swiftformer_kernels::train::ChannelStatistics;
+
+use super::{
+    layers::{Layers, Statistics},
+    parameters::to_device,
+    to_host,
+};
+use crate::ops::{self, BlockOperation, BlockParameters, Operation, SharedEngine, StatisticsCell};
 
 impl Layers<'_> {
     pub(super) fn fused_conv_norm(&self, _layer: &ConvNorm, _x: &Tensor<4>, _relu: bool) -> Option<Tensor<4>> {
-        let _ = self.network.fused;
         None
     }
-    pub(super) fn fused_conv_block(&self, _b: &ConvBlock, _x: &Tensor<4>, _f: Option<&[f32]>) -> Option<Tensor<4>> {
-        let _ = self.network.fused;
-        None
-    }
-    pub(super) fn fused_mlp(&self, _b: &AttentionBlock, _x: &Tensor<4>, _f: Option<&[f32]>) -> Option<Tensor<4>> {
-        let _ = self.network.fused;
-        None
-    }
+
     pub(super) fn fused_attention(&self, _b: &AttentionBlock, _x: &Tensor<4>, _f: Option<&[f32]>) -> Option<Tensor<4>> {
-        let _ = self.network.fused;
         None
+    }
+
+    pub(super) fn fused_conv_block(
+        &self,
+        block: &ConvBlock,
+        x: &Tensor<4>,
+        factors: Option<&[f32]>,
+    ) -> Option<Tensor<4>> {
+        let engine = self.network.engine.as_ref().filter(|_| block.activation.function == Activation::Gelu)?;
+        let ConvBlock { depthwise, pointwise1, pointwise2, scale, .. } = block;
+        let mut parameters = self.conv_parameters(&depthwise.conv);
+        self.push_hidden(&mut parameters, &depthwise.norm, [pointwise1, pointwise2], scale.as_ref());
+        Some(self.run_block(engine, x, &depthwise.norm, factors, parameters, (true, scale.is_some())))
+    }
+
+    pub(super) fn fused_mlp(
+        &self,
+        block: &AttentionBlock,
+        x: &Tensor<4>,
+        factors: Option<&[f32]>,
+    ) -> Option<Tensor<4>> {
+        let engine = self.network.engine.as_ref().filter(|_| block.activation.function == Activation::Gelu)?;
+        let mut parameters = Vec::new();
+        self.push_hidden(&mut parameters, &block.norm, [&block.fc1, &block.fc2], block.scale2.as_ref());
+        Some(self.run_block(engine, x, &block.norm, factors, parameters, (false, block.scale2.is_some())))
+    }
+
+    fn conv_parameters(&self, conv: &Conv) -> Vec<Tensor<1>> {
+        vec![self.tensor(conv.module, Leaf::Weight), self.tensor(conv.module, Leaf::Bias)]
+    }
+
+    fn push_hidden(&self, list: &mut Vec<Tensor<1>>, norm: &Norm, layers: [&Conv; 2], scale: Option<&Scale>) {
+        list.extend([self.tensor(norm.module, Leaf::Weight), self.tensor(norm.module, Leaf::Bias)]);
+        list.extend(layers.into_iter().flat_map(|conv| self.conv_parameters(conv)));
+        list.extend(scale.map(|scale| self.tensor(scale.module, Leaf::Value)));
+    }
+
+    fn run_block(
+        &self,
+        engine: &SharedEngine,
+        x: &Tensor<4>,
+        norm: &Norm,
+        factors: Option<&[f32]>,
+        parameters: Vec<Tensor<1>>,
+        (depthwise, scale): (bool, bool),
+    ) -> Tensor<4> {
+        let statistics = StatisticsCell::default();
+        let operation = BlockOperation {
+            engine: Arc::clone(engine),
+            size: x.dims(),
+            parameters: BlockParameters { depthwise, scale },
+            eps: self.network.arch().config.batch_norm_eps as f32,
+            factors: factors.map(<[f32]>::to_vec),
+            given: self.given_statistics(norm),
+            statistics: Arc::clone(&statistics),
+        };
+        self.run_fused(Arc::new(operation), x, norm, parameters, &statistics)
+    }
+
+    /// The running statistics, in eval mode.
+    fn given_statistics(&self, norm: &Norm) -> Option<ChannelStatistics> {
+        let values = |leaf| to_host(self.tensor(norm.module, leaf));
+        (!self.is_training())
+            .then(|| ChannelStatistics { mean: values(Leaf::RunningMean), variance: values(Leaf::RunningVar) })
+    }
+
+    fn run_fused(
+        &self,
+        operation: Arc<dyn Operation>,
+        x: &Tensor<4>,
+        norm: &Norm,
+        parameters: Vec<Tensor<1>>,
+        statistics: &StatisticsCell,
+    ) -> Tensor<4> {
+        let output = ops::run(operation, x.clone(), parameters);
+        let found = statistics.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(found) = found.filter(|_| self.is_training()) {
+            let [batch, height, width, _] = output.dims();
+            let device = self.network.device();
+            self.push_statistics(Statistics {
+                module: norm.module,
+                mean: to_device(found.mean, device),
+                variance: to_device(found.variance, device),
+                tokens: batch * height * width,
+            });
+        }
+        output
     }
 }

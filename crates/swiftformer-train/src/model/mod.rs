@@ -12,6 +12,8 @@ mod layers;
 mod parameters;
 mod random;
 
+use std::sync::{Arc, Mutex};
+
 use burn::tensor::{Device, Tensor, TensorData};
 use swiftformer::{
     arch::{Arch, Leaf, Module, Tail},
@@ -24,6 +26,9 @@ pub use self::{
     error::ModelError,
     parameters::{Parameter, Parameters},
 };
+use crate::ops::SharedEngine;
+use swiftformer_kernels::train::Engine;
+
 use self::{layers::Layers, parameters::Value};
 
 /// Share of a batch's statistics in BatchNorm's running statistics, PyTorch's default.
@@ -68,11 +73,13 @@ pub struct NetworkOptions {
     pub drop_path_rule: Option<DropPathRule>,
     /// Use the project's own kernels for whole blocks where the device is the CPU.
     pub fused: bool,
+    /// Threads of those kernels; 0 are as many as the machine has. Their number changes no bit of the results.
+    pub threads: usize,
 }
 
 impl Default for NetworkOptions {
     fn default() -> Self {
-        Self { drop_path_rule: None, fused: true }
+        Self { drop_path_rule: None, fused: true, threads: 0 }
     }
 }
 
@@ -130,7 +137,7 @@ pub struct Network {
     parameters: Parameters,
     device: Device,
     drop_path: Vec<Vec<f64>>,
-    fused: bool,
+    engine: Option<SharedEngine>,
 }
 
 impl Network {
@@ -143,8 +150,13 @@ impl Network {
         let parameters = Parameters::from_state(&arch, state, &device)?;
         let rule = options.drop_path_rule.unwrap_or(DropPathRule::of(arch.config.reading));
         let drop_path = rule.rates(arch.config.drop_path_rate, &arch.config.depths);
+        let threads = match options.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
         let fused = options.fused && device == Device::flex();
-        Ok(Self { arch, parameters, device, drop_path, fused })
+        let engine = fused.then(|| Arc::new(Mutex::new(Engine::new(threads))));
+        Ok(Self { arch, parameters, device, drop_path, engine })
     }
 
     /// The description that this follows.

@@ -1,0 +1,271 @@
+//! Passes over rows of channels: statistics, normalisation, GELU and its slope.
+
+use crate::isa::Isa;
+use crate::kernels::{Kernel, Kernels};
+use crate::math;
+
+/// Count, mean and squared deviations of each channel, merged from parts (Chan, Golub, LeVeque 1979) in 64 bits.
+#[derive(Clone, Debug)]
+pub(super) struct Moments {
+    count: f64,
+    mean: Vec<f64>,
+    squares: Vec<f64>,
+}
+
+impl Moments {
+    pub(super) fn new(channels: usize) -> Self {
+        Self { count: 0.0, mean: vec![0.0; channels], squares: vec![0.0; channels] }
+    }
+
+    /// Adds what [`channel_sums`] found.
+    pub(super) fn merge(&mut self, rows: usize, sums: &[f32]) {
+        let channels = self.mean.len();
+        let (shift, rest) = sums.split_at(channels);
+        let (first, second) = rest.split_at(channels);
+        let count = rows as f64;
+        let total = self.count + count;
+        let values = self.mean.iter_mut().zip(&mut self.squares).zip(shift.iter().zip(first.iter().zip(second)));
+        for ((mean, squares), (&shift, (&first, &second))) in values {
+            let offset = f64::from(first) / count;
+            let part_mean = f64::from(shift) + offset;
+            let part_squares = (f64::from(second) - count * offset * offset).max(0.0);
+            let delta = part_mean - *mean;
+            *squares += part_squares + delta * delta * self.count * count / total;
+            *mean += delta * count / total;
+        }
+        self.count = total;
+    }
+
+    /// Mean and biased variance of each channel.
+    pub(super) fn finish(self) -> [Vec<f32>; 2] {
+        let count = self.count;
+        let variance = self.squares.iter().map(|squares| (squares / count) as f32).collect();
+        [self.mean.iter().map(|&mean| mean as f32).collect(), variance]
+    }
+}
+
+/// Writes the first row, and the sums of all rows' differences from it and of their squares: three times `channels`.
+pub(super) fn channel_sums(kernels: Kernels, rows: &[f32], channels: usize, sums: &mut [f32]) {
+    kernels.dispatch(ChannelSums { rows, channels, sums });
+}
+
+struct ChannelSums<'a> {
+    rows: &'a [f32],
+    channels: usize,
+    sums: &'a mut [f32],
+}
+
+impl Kernel for ChannelSums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Self { rows, channels, sums } = self;
+        let (shift, rest) = sums.split_at_mut(channels);
+        let (first, second) = rest.split_at_mut(channels);
+        shift.copy_from_slice(&rows[..channels]);
+        let mut column = 0;
+        while column < channels {
+            let width = I::LEN.min(channels - column);
+            let origin = isa.load_chunk(&shift[column..column + width]);
+            let mut sums = [isa.zero(); 4];
+            let mut squares = [isa.zero(); 4];
+            for (at, row) in rows.chunks_exact(channels).enumerate() {
+                let offset = isa.sub(isa.load_chunk(&row[column..column + width]), origin);
+                let lane = at % 4;
+                sums[lane] = isa.add(sums[lane], offset);
+                squares[lane] = isa.mul_add(offset, offset, squares[lane]);
+            }
+            let total = |parts: [I::F32; 4]| isa.add(isa.add(parts[0], parts[1]), isa.add(parts[2], parts[3]));
+            isa.store_chunk(&mut first[column..column + width], total(sums));
+            isa.store_chunk(&mut second[column..column + width], total(squares));
+            column += width;
+        }
+    }
+}
+
+/// `output[r] = (input[r] - mean) · inverse`, rows of `mean.len()` into rows of `stride`.
+pub(super) fn normalize(
+    kernels: Kernels,
+    input: &[f32],
+    mean: &[f32],
+    inverse: &[f32],
+    output: &mut [f32],
+    stride: usize,
+) {
+    kernels.dispatch(Normalize { input, mean, inverse, output, stride });
+}
+
+struct Normalize<'a> {
+    input: &'a [f32],
+    mean: &'a [f32],
+    inverse: &'a [f32],
+    output: &'a mut [f32],
+    stride: usize,
+}
+
+impl Kernel for Normalize<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let channels = self.mean.len();
+        for (row, output) in self.input.chunks_exact(channels).zip(self.output.chunks_mut(self.stride)) {
+            let mut column = 0;
+            while column < channels {
+                let width = I::LEN.min(channels - column);
+                let part = column..column + width;
+                let value = isa.sub(isa.load_chunk(&row[part.clone()]), isa.load_chunk(&self.mean[part.clone()]));
+                let value = isa.mul(value, isa.load_chunk(&self.inverse[part.clone()]));
+                isa.store_chunk(&mut output[part], value);
+                column += width;
+            }
+        }
+    }
+}
+
+/// What BatchNorm's backward pass needs of each channel.
+#[derive(Clone, Copy)]
+pub(super) struct NormGradient<'a> {
+    pub(super) mean: &'a [f32],
+    /// `1 / √(variance + ε)`
+    pub(super) inverse: &'a [f32],
+    /// Mean of the normalised value's gradient.
+    pub(super) shift: &'a [f32],
+    /// Mean of that gradient times the normalised value.
+    pub(super) slope: &'a [f32],
+}
+
+/// `gradient ← inverse · (gradient - shift - (input - mean) · inverse · slope) [+ add]` in place.
+pub(super) fn norm_backward(
+    kernels: Kernels,
+    norm: NormGradient<'_>,
+    input: &[f32],
+    gradient: &mut [f32],
+    add: Option<&[f32]>,
+) {
+    assert_eq!(input.len(), gradient.len(), "input and gradient of a BatchNorm");
+    assert!(add.is_none_or(|add| add.len() == gradient.len()), "what is added to a gradient");
+    kernels.dispatch(NormBackward { norm, input, gradient, add });
+}
+
+struct NormBackward<'a> {
+    norm: NormGradient<'a>,
+    input: &'a [f32],
+    gradient: &'a mut [f32],
+    add: Option<&'a [f32]>,
+}
+
+impl Kernel for NormBackward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let channels = self.norm.mean.len();
+        let NormGradient { mean, inverse, shift, slope } = self.norm;
+        let mut start = 0;
+        while start < self.gradient.len() {
+            let row = &mut self.gradient[start..start + channels];
+            let input = &self.input[start..start + channels];
+            let mut column = 0;
+            while column < channels {
+                let part = column..column + I::LEN.min(channels - column);
+                let load = |values: &[f32]| isa.load_chunk(&values[part.clone()]);
+                let inverse = load(inverse);
+                let normal = isa.mul(isa.sub(load(input), load(mean)), inverse);
+                let value = isa.neg_mul_add(normal, load(slope), isa.sub(load(row), load(shift)));
+                let mut value = isa.mul(value, inverse);
+                if let Some(add) = self.add {
+                    value = isa.add(value, isa.load_chunk(&add[start + part.start..start + part.end]));
+                }
+                isa.store_chunk(&mut row[part.clone()], value);
+                column = part.end;
+            }
+            start += channels;
+        }
+    }
+}
+
+/// GELU of every value in place, and its slope into `slopes` where they are wanted.
+pub(super) fn gelu(kernels: Kernels, values: &mut [f32], slopes: Option<&mut [f32]>) {
+    assert!(slopes.as_ref().is_none_or(|slopes| slopes.len() == values.len()), "slopes of GELU");
+    kernels.dispatch(Gelu { values, slopes });
+}
+
+struct Gelu<'a> {
+    values: &'a mut [f32],
+    slopes: Option<&'a mut [f32]>,
+}
+
+impl Kernel for Gelu<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        match self.slopes {
+            None => {
+                for chunk in self.values.chunks_mut(I::LEN) {
+                    let value = isa.load_chunk(chunk);
+                    isa.store_chunk(chunk, math::gelu(isa, value));
+                }
+            }
+            Some(slopes) => {
+                for (chunk, slope) in self.values.chunks_mut(I::LEN).zip(slopes.chunks_mut(I::LEN)) {
+                    let [value, derivative] = math::gelu_and_slope(isa, isa.load_chunk(chunk));
+                    isa.store_chunk(chunk, value);
+                    isa.store_chunk(slope, derivative);
+                }
+            }
+        }
+    }
+}
+
+/// `values ← values · factors`
+pub(super) fn scale(kernels: Kernels, values: &mut [f32], factors: &[f32]) {
+    assert_eq!(values.len(), factors.len(), "values and their factors");
+    kernels.dispatch(Scale { values, factors });
+}
+
+struct Scale<'a> {
+    values: &'a mut [f32],
+    factors: &'a [f32],
+}
+
+impl Kernel for Scale<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _isa: I) {
+        self.values.iter_mut().zip(self.factors).for_each(|(value, factor)| *value *= factor);
+    }
+}
+
+/// Adds the sum of every column of rows `width` wide, `stride` apart.
+pub(super) fn add_column_sums(kernels: Kernels, rows: &[f32], width: usize, stride: usize, sums: &mut [f32]) {
+    kernels.dispatch(ColumnSums { rows, width, stride, sums });
+}
+
+struct ColumnSums<'a> {
+    rows: &'a [f32],
+    width: usize,
+    stride: usize,
+    sums: &'a mut [f32],
+}
+
+impl Kernel for ColumnSums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let mut column = 0;
+        while column < self.width {
+            let part = column..column + I::LEN.min(self.width - column);
+            let mut total = isa.load_chunk(&self.sums[part.clone()]);
+            for row in self.rows.chunks(self.stride) {
+                total = isa.add(total, isa.load_chunk(&row[part.clone()]));
+            }
+            isa.store_chunk(&mut self.sums[part.clone()], total);
+            column = part.end;
+        }
+    }
+}
