@@ -4,15 +4,20 @@
 //! the threads and the scratch memory. Sums run in an order that the shapes alone decide, so the number of threads changes
 //! no bit.
 
+mod attention;
 mod block;
+mod convolution;
 mod depthwise;
 mod engine;
 mod gemm;
 mod hidden;
+mod pack;
 mod rows;
 mod update;
 
+pub use attention::{AdditiveAttention, AttentionGradients, AttentionParameters, AttentionState};
 pub use block::{Block, BlockGradients, BlockState, ChannelStatistics};
+pub use convolution::{ConvNorm, ConvNormGradients, ConvNormState};
 pub use engine::{Engine, keep_freed_memory};
 pub use hidden::{Hidden, HiddenGradients};
 pub use update::{AdamW, Sgd};

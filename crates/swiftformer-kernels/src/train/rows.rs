@@ -269,3 +269,233 @@ impl Kernel for ColumnSums<'_> {
         }
     }
 }
+
+/// `relu?(γ (input - mean) · inverse + β)`; the parameters are mean, inverse, γ and β.
+pub(super) fn activated_norm(kernels: Kernels, norm: [&[f32]; 4], relu: bool, input: &[f32], output: &mut [f32]) {
+    assert_eq!(input.len(), output.len(), "input and output of a BatchNorm");
+    kernels.dispatch(ActivatedNorm { norm, relu, input, output });
+}
+
+struct ActivatedNorm<'a> {
+    norm: [&'a [f32]; 4],
+    relu: bool,
+    input: &'a [f32],
+    output: &'a mut [f32],
+}
+
+impl Kernel for ActivatedNorm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let channels = self.norm[0].len();
+        for (row, output) in self.input.chunks_exact(channels).zip(self.output.chunks_exact_mut(channels)) {
+            let mut column = 0;
+            while column < channels {
+                let part = column..column + I::LEN.min(channels - column);
+                let [mean, inverse, gamma, beta] = self.norm.map(|values| isa.load_chunk(&values[part.clone()]));
+                let normal = isa.mul(isa.sub(isa.load_chunk(&row[part.clone()]), mean), inverse);
+                let mut value = isa.mul_add(normal, gamma, beta);
+                if self.relu {
+                    value = isa.max(isa.zero(), value);
+                }
+                isa.store_chunk(&mut output[part.clone()], value);
+                column = part.end;
+            }
+        }
+    }
+}
+
+/// The sums of the gradient, and of the gradient times the normalised input, of [`activated_norm`]: twice the channels.
+pub(super) fn norm_sums(
+    kernels: Kernels,
+    norm: [&[f32]; 4],
+    relu: bool,
+    input: &[f32],
+    gradient: &[f32],
+    sums: &mut [f32],
+) {
+    assert_eq!(input.len(), gradient.len(), "input and gradient of a BatchNorm");
+    kernels.dispatch(NormSums { norm, relu, input, gradient, sums });
+}
+
+struct NormSums<'a> {
+    norm: [&'a [f32]; 4],
+    relu: bool,
+    input: &'a [f32],
+    gradient: &'a [f32],
+    sums: &'a mut [f32],
+}
+
+impl Kernel for NormSums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let channels = self.norm[0].len();
+        let mut column = 0;
+        while column < channels {
+            let part = column..column + I::LEN.min(channels - column);
+            let [mean, inverse, gamma, beta] = self.norm.map(|values| isa.load_chunk(&values[part.clone()]));
+            let (mut first, mut second) = ([isa.zero(); 2], [isa.zero(); 2]);
+            let rows = self.input.chunks_exact(channels).zip(self.gradient.chunks_exact(channels));
+            for (at, (row, above)) in rows.enumerate() {
+                let normal = isa.mul(isa.sub(isa.load_chunk(&row[part.clone()]), mean), inverse);
+                let mut above = isa.load_chunk(&above[part.clone()]);
+                if self.relu {
+                    above = isa.mul(above, isa.step(isa.mul_add(normal, gamma, beta)));
+                }
+                first[at % 2] = isa.add(first[at % 2], above);
+                second[at % 2] = isa.mul_add(above, normal, second[at % 2]);
+            }
+            isa.store_chunk(&mut self.sums[part.clone()], isa.add(first[0], first[1]));
+            isa.store_chunk(&mut self.sums[channels..][part.clone()], isa.add(second[0], second[1]));
+            column = part.end;
+        }
+    }
+}
+
+/// [`norm_backward`] of [`activated_norm`], for rows of the convolution's output into rows of `stride`.
+#[expect(clippy::too_many_arguments, reason = "one call")]
+pub(super) fn norm_backward_into(
+    kernels: Kernels,
+    norm: NormGradient<'_>,
+    [gamma, beta]: [&[f32]; 2],
+    relu: bool,
+    input: &[f32],
+    above: &[f32],
+    output: &mut [f32],
+    stride: usize,
+) {
+    assert_eq!(input.len(), above.len(), "input and gradient of a BatchNorm");
+    kernels.dispatch(NormBackwardInto { norm, gamma, beta, relu, input, above, output, stride });
+}
+
+struct NormBackwardInto<'a> {
+    norm: NormGradient<'a>,
+    gamma: &'a [f32],
+    beta: &'a [f32],
+    relu: bool,
+    input: &'a [f32],
+    above: &'a [f32],
+    output: &'a mut [f32],
+    stride: usize,
+}
+
+impl Kernel for NormBackwardInto<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let NormGradient { mean, inverse, shift, slope } = self.norm;
+        let channels = mean.len();
+        let rows = self.input.chunks_exact(channels).zip(self.above.chunks_exact(channels));
+        for ((row, above), output) in rows.zip(self.output.chunks_mut(self.stride)) {
+            let mut column = 0;
+            while column < channels {
+                let part = column..column + I::LEN.min(channels - column);
+                let load = |values: &[f32]| isa.load_chunk(&values[part.clone()]);
+                let (inverse, gamma) = (load(inverse), load(self.gamma));
+                let normal = isa.mul(isa.sub(load(row), load(mean)), inverse);
+                let mut above = load(above);
+                if self.relu {
+                    above = isa.mul(above, isa.step(isa.mul_add(normal, gamma, load(self.beta))));
+                }
+                let value = isa.sub(isa.mul(above, gamma), load(shift));
+                let value = isa.neg_mul_add(normal, load(slope), value);
+                isa.store_chunk(&mut output[part.clone()], isa.mul(value, inverse));
+                column = part.end;
+            }
+        }
+    }
+}
+
+/// 1 above zero, 0 elsewhere.
+trait Step: Isa {
+    fn step(self, value: Self::F32) -> Self::F32;
+}
+
+impl<I: Isa> Step for I {
+    #[inline(always)]
+    fn step(self, value: I::F32) -> I::F32 {
+        // The smallest positive number times 2^100 twice is beyond 1.
+        let big = self.splat(f32::from_bits(0x7180_0000));
+        let positive = self.max(self.zero(), value);
+        self.min(self.splat(1.0), self.mul(self.mul(positive, big), big))
+    }
+}
+
+/// Divides each row by the larger of its L2 norm and `least`, and keeps one over that.
+pub(super) fn normalize_rows(kernels: Kernels, rows: &mut [f32], width: usize, least: f32, inverses: &mut [f32]) {
+    kernels.dispatch(NormalizeRows { rows, width, least, inverses });
+}
+
+struct NormalizeRows<'a> {
+    rows: &'a mut [f32],
+    width: usize,
+    least: f32,
+    inverses: &'a mut [f32],
+}
+
+impl Kernel for NormalizeRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        for (row, inverse) in self.rows.chunks_exact_mut(self.width).zip(self.inverses) {
+            let mut squares = isa.zero();
+            for chunk in row.chunks(I::LEN) {
+                let value = isa.load_chunk(chunk);
+                squares = isa.mul_add(value, value, squares);
+            }
+            *inverse = 1.0 / isa.reduce_add(squares).sqrt().max(self.least);
+            let factor = isa.splat(*inverse);
+            for chunk in row.chunks_mut(I::LEN) {
+                isa.store_chunk(chunk, isa.mul(isa.load_chunk(chunk), factor));
+            }
+        }
+    }
+}
+
+/// The way back through [`normalize_rows`], in place: `gradient ← (gradient - row (row · gradient)) · inverse`, where
+/// `rows` are the divided ones.
+pub(super) fn normalize_rows_backward(
+    kernels: Kernels,
+    rows: &[f32],
+    inverses: &[f32],
+    least: f32,
+    gradient: &mut [f32],
+) {
+    assert_eq!(rows.len(), gradient.len(), "rows and their gradient");
+    kernels.dispatch(NormalizeRowsBackward { rows, inverses, least, gradient });
+}
+
+struct NormalizeRowsBackward<'a> {
+    rows: &'a [f32],
+    inverses: &'a [f32],
+    least: f32,
+    gradient: &'a mut [f32],
+}
+
+impl Kernel for NormalizeRowsBackward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let width = self.rows.len() / self.inverses.len().max(1);
+        let rows = self.rows.chunks_exact(width).zip(self.gradient.chunks_exact_mut(width)).zip(self.inverses);
+        for ((row, gradient), &inverse) in rows {
+            let mut along = isa.zero();
+            for (value, slope) in row.chunks(I::LEN).zip(gradient.chunks(I::LEN)) {
+                along = isa.mul_add(isa.load_chunk(value), isa.load_chunk(slope), along);
+            }
+            // A row shorter than the bound was divided by a constant.
+            let along = if inverse * self.least < 1.0 { isa.reduce_add(along) } else { 0.0 };
+            let (along, inverse) = (isa.splat(along), isa.splat(inverse));
+            for (value, slope) in row.chunks(I::LEN).zip(gradient.chunks_mut(I::LEN)) {
+                let result = isa.neg_mul_add(isa.load_chunk(value), along, isa.load_chunk(slope));
+                isa.store_chunk(slope, isa.mul(result, inverse));
+            }
+        }
+    }
+}

@@ -4,25 +4,70 @@ use std::sync::{Arc, PoisonError};
 
 use burn::tensor::Tensor;
 use swiftformer::{
-    arch::{AttentionBlock, Conv, ConvBlock, ConvNorm, Leaf, Norm, Scale},
-    config::Activation,
+    arch::{AttentionBlock, Conv, ConvBlock, ConvNorm, Leaf, Linear, Norm, Scale},
+    config::{Activation, Dialect},
 };
-use swiftformer_kernels::train::ChannelStatistics;
+use swiftformer_kernels::{Pooling, train::ChannelStatistics};
 
 use super::{
     layers::{Layers, Statistics},
     parameters::to_device,
     to_host,
 };
-use crate::ops::{self, BlockOperation, BlockParameters, Operation, SharedEngine, StatisticsCell};
+use crate::ops::{
+    self, AttentionOperation, BlockOperation, BlockParameters, ConvNormOperation, Operation, SharedEngine,
+    StatisticsCell,
+};
 
 impl Layers<'_> {
-    pub(super) fn fused_conv_norm(&self, _layer: &ConvNorm, _x: &Tensor<4>, _relu: bool) -> Option<Tensor<4>> {
-        None
+    pub(super) fn fused_conv_norm(&self, layer: &ConvNorm, x: &Tensor<4>, relu: bool) -> Option<Tensor<4>> {
+        let engine = self.network.engine.as_ref()?;
+        let conv = &layer.conv;
+        let mut parameters = self.conv_parameters(conv);
+        parameters.extend([Leaf::Weight, Leaf::Bias].map(|leaf| self.tensor(layer.norm.module, leaf)));
+        let statistics = StatisticsCell::default();
+        let operation = ConvNormOperation {
+            engine: Arc::clone(engine),
+            size: x.dims(),
+            outputs: conv.out_channels,
+            kernel: conv.kernel,
+            stride: conv.stride,
+            padding: conv.padding,
+            eps: self.network.arch().config.batch_norm_eps as f32,
+            relu,
+            given: self.given_statistics(&layer.norm),
+            statistics: Arc::clone(&statistics),
+        };
+        Some(self.run_fused(Arc::new(operation), x, &layer.norm, parameters, &statistics))
     }
 
-    pub(super) fn fused_attention(&self, _b: &AttentionBlock, _x: &Tensor<4>, _f: Option<&[f32]>) -> Option<Tensor<4>> {
-        None
+    pub(super) fn fused_attention(
+        &self,
+        block: &AttentionBlock,
+        x: &Tensor<4>,
+        factors: Option<&[f32]>,
+    ) -> Option<Tensor<4>> {
+        let engine = self.network.engine.as_ref()?;
+        let attention = &block.attention;
+        let linear = |linear: &Linear| [Leaf::Weight, Leaf::Bias].map(|leaf| self.tensor(linear.module, leaf));
+        let mut parameters: Vec<Tensor<1>> = [&attention.query, &attention.key].into_iter().flat_map(linear).collect();
+        parameters.push(self.tensor(attention.token_weights, Leaf::Value));
+        parameters.extend([&attention.proj, &attention.last].into_iter().flat_map(linear));
+        parameters.extend(block.scale1.as_ref().map(|scale| self.tensor(scale.module, Leaf::Value)));
+        let operation = AttentionOperation {
+            engine: Arc::clone(engine),
+            size: x.dims(),
+            pooling: match attention.dialect {
+                Dialect::Sum => Pooling::Sum,
+                Dialect::L2 => Pooling::L2,
+                Dialect::Softmax => Pooling::Softmax,
+                Dialect::Raw => Pooling::Raw,
+            },
+            normalize: attention.normalize_qk,
+            scale: block.scale1.is_some(),
+            factors: factors.map(<[f32]>::to_vec),
+        };
+        Some(ops::run(Arc::new(operation), x.clone(), parameters))
     }
 
     pub(super) fn fused_conv_block(

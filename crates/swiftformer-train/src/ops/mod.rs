@@ -1,7 +1,9 @@
 //! Operations of our own inside burn: forwards and backwards by hand, on slices of the host.
 
+mod attention;
 mod backend;
 mod block;
+mod conv_norm;
 
 use std::{
     any::Any,
@@ -16,7 +18,11 @@ use burn::{
 use swiftformer_kernels::train::{ChannelStatistics, Engine};
 
 use self::backend::{HostBackend, Inputs, MOST};
-pub(crate) use self::block::{BlockOperation, BlockParameters};
+pub(crate) use self::{
+    attention::AttentionOperation,
+    block::{BlockOperation, BlockParameters},
+    conv_norm::ConvNormOperation,
+};
 
 /// The engine of a network, shared with the operations on its tape.
 pub(crate) type SharedEngine = Arc<Mutex<Engine>>;
