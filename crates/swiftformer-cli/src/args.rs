@@ -4,8 +4,8 @@ use clap::{ArgAction, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 use crate::commands::{
-    bench::BenchArgs, classify::ClassifyArgs, convert::ConvertArgs, embed::EmbedArgs, forward::ForwardArgs,
-    info::InfoArgs, preprocess::PreprocessArgs,
+    bench::BenchArgs, classify::ClassifyArgs, convert::ConvertArgs, embed::EmbedArgs, eval::EvalArgs,
+    forward::ForwardArgs, info::InfoArgs, preprocess::PreprocessArgs, synth::SynthArgs,
 };
 
 /// SwiftFormer vision models: classify photographs, embed them, convert and inspect models.
@@ -51,10 +51,12 @@ impl Cli {
 pub enum Command {
     Classify(ClassifyArgs),
     Embed(EmbedArgs),
+    Eval(EvalArgs),
     Forward(ForwardArgs),
     Preprocess(PreprocessArgs),
     Convert(ConvertArgs),
     Info(InfoArgs),
+    Synth(SynthArgs),
     Bench(BenchArgs),
 }
 

@@ -2,15 +2,36 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`model`] | the network in burn: forward in train and eval mode, gradients |
-//! | [`loss`] | cross-entropy, soft targets, BCE, distillation |
-//! | [`optim`] | AdamW and SGD, weight decay groups, clipping, averaged weights |
-//! | [`schedule`] | learning rates by epoch and by step |
-//! | [`trainer`] | one step after the other, and their state for resuming |
+//! | [`data`] | data sets in many forms, and batches of them made ahead by threads |
+//! | [`augment`] | random changes of training images, with Pillow's bytes |
+//! | [`metrics`] | top-1, top-5, loss, accuracy of each class, confusions |
+//! | [`synth`] | a data set drawn by rule |
+//! | [`rng`] | random numbers that depend on what they are for |
+//!
+//! With the feature `engine` (on by default; it brings the framework burn) also
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `model` | the network in burn: forward in train and eval mode, gradients |
+//! | `loss` | cross-entropy, soft targets, BCE, distillation |
+//! | `optim` | AdamW and SGD, weight decay groups, clipping, averaged weights |
+//! | `schedule` | learning rates by epoch and by step |
+//! | `trainer` | one step after the other, and their state for resuming |
 
+pub mod augment;
+pub mod data;
+#[cfg(feature = "engine")]
 pub mod loss;
+pub mod metrics;
+#[cfg(feature = "engine")]
 pub mod model;
+#[cfg(feature = "engine")]
 mod ops;
+#[cfg(feature = "engine")]
 pub mod optim;
+pub mod rng;
+#[cfg(feature = "engine")]
 pub mod schedule;
+pub mod synth;
+#[cfg(feature = "engine")]
 pub mod trainer;

@@ -4,9 +4,11 @@ pub mod bench;
 pub mod classify;
 pub mod convert;
 pub mod embed;
+pub mod eval;
 pub mod forward;
 pub mod info;
 pub mod preprocess;
+pub mod synth;
 
 use crate::{args::Command, outcome::Outcome};
 
@@ -16,9 +18,11 @@ pub fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Bench(args) => bench::run(&args),
         Command::Classify(args) => classify::run(&args),
         Command::Embed(args) => embed::run(&args),
+        Command::Eval(args) => eval::run(&args),
         Command::Forward(args) => forward::run(&args),
         Command::Preprocess(args) => preprocess::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Info(args) => info::run(&args),
+        Command::Synth(args) => synth::run(&args),
     }
 }

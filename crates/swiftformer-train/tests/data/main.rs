@@ -1,0 +1,6 @@
+//! Data sets and loaders.
+
+mod formats;
+mod loader;
+mod sources;
+mod support;

@@ -1,0 +1,5 @@
+//! Against timm, torchvision, Pillow and PyTorch.
+
+mod augment;
+mod golden;
+mod metrics;
