@@ -12,6 +12,15 @@ pub fn cargo(arguments: &[&str]) -> Result<Command> {
     Ok(command)
 }
 
+/// The cargo of another toolchain of rustup's, in the workspace's folder.
+pub fn rustup_cargo(toolchain: &str, arguments: &[&str]) -> Result<Command> {
+    let mut command = Command::new("cargo");
+    command.arg(format!("+{toolchain}")).args(arguments).current_dir(crate::root()?);
+    // Set by the cargo that runs this task, and would win over the toolchain asked for.
+    command.env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN");
+    Ok(command)
+}
+
 /// Prints a command as a shell would take it, runs it, and says whether it succeeded.
 pub fn succeeds(command: &mut Command) -> Result<bool> {
     let name = command.get_program().to_string_lossy().into_owned();

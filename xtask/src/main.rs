@@ -4,6 +4,7 @@ mod arm;
 mod check;
 mod command;
 mod rules;
+mod sanitize;
 mod toolchain;
 #[cfg(feature = "verify-hub")]
 mod verify_hub;
@@ -19,6 +20,7 @@ Usage: cargo xtask TASK
   check [--keep-going]   everything that CI checks, cheapest first
   arm                    the kernels' and the engine's tests for 64-bit ARM, under qemu
   wasm                   the kernels' tests for WebAssembly with SIMD, under node
+  sanitize               the kernels' tests under AddressSanitizer and Miri, with a nightly compiler
   verify-hub [--imagenet FOLDER] [--image FILE]
                          the released weights, downloaded, against published numbers
 
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         ["check", "--keep-going"] => check::run(true),
         ["arm"] => arm::run(),
         ["wasm"] => wasm::run(),
+        ["sanitize"] => sanitize::run(),
         ["verify-hub", options @ ..] => verify_hub(options),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

@@ -1,5 +1,7 @@
 //! Two pointwise layers with an activation between them, without storing the hidden layer as a whole.
 
+use std::ops::Range;
+
 use crate::activation::Activation;
 #[cfg(target_arch = "x86_64")]
 use crate::gemm::amx;
@@ -39,6 +41,16 @@ impl<'a> MlpInput<'a> {
 }
 
 impl Mlp<'_> {
+    /// Pieces of hidden channels, one at least, whose contributions [`Kernels::mlp`] adds up one after the other: what
+    /// threads can share where there are few rows and many weights.
+    pub fn pieces(&self) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        if let Some([first, _]) = amx::mlp_tiles(*self) {
+            return amx::mlp_pieces(first);
+        }
+        1
+    }
+
     /// Floats of scratch that [`Kernels::mlp`] needs for `rows` rows: the hidden layer of one block.
     pub fn scratch_len(&self, rows: usize) -> usize {
         let rows = rows.min(self.first.block_rows()[0]);
@@ -56,9 +68,25 @@ impl Kernels {
     ///
     /// # Panics
     /// When shapes, views, instruction sets or `scratch` do not fit (see [`Mlp::scratch_len`]).
-    pub fn mlp(
+    pub fn mlp(self, mlp: Mlp<'_>, input: MlpInput<'_>, output: RowsMut<'_>, accumulate: bool, scratch: &mut [f32]) {
+        self.mlp_of_pieces(mlp, 0..mlp.pieces(), input, output, accumulate, scratch);
+    }
+
+    /// What one of the [pieces](Mlp::pieces) contributes. Two or more, added up in order, give what [`Kernels::mlp`] gives,
+    /// to the bit.
+    ///
+    /// # Panics
+    /// As [`Kernels::mlp`], and when there is no such piece.
+    pub fn mlp_piece(self, mlp: Mlp<'_>, piece: usize, input: Rows<'_>, output: RowsMut<'_>, scratch: &mut [f32]) {
+        let pieces = mlp.pieces();
+        assert!(piece < pieces, "piece {piece} of an MLP of {pieces} pieces");
+        self.mlp_of_pieces(mlp, piece..piece + 1, MlpInput::Rows(input), output, false, scratch);
+    }
+
+    fn mlp_of_pieces(
         self,
         mlp: Mlp<'_>,
+        pieces: Range<usize>,
         input: MlpInput<'_>,
         mut output: RowsMut<'_>,
         accumulate: bool,
@@ -79,10 +107,18 @@ impl Kernels {
                 MlpInput::Rows(rows) => MlpInput::Rows(rows.part(start, count)),
                 MlpInput::Output => MlpInput::Output,
             };
-            self.mlp_block(mlp, input, output.part(start, count), accumulate, scratch);
+            let output = output.part(start, count);
+            #[cfg(target_arch = "x86_64")]
+            if let Some(tiles) = amx::mlp_tiles(mlp) {
+                let pieces = pieces.clone();
+                self.dispatch(amx::MlpBlock { mlp, tiles, input, output, accumulate, pieces, scratch });
+                continue;
+            }
+            self.mlp_block(mlp, input, output, accumulate, scratch);
         }
     }
 
+    /// One block in two products.
     fn mlp_block(
         self,
         mlp: Mlp<'_>,
@@ -91,11 +127,6 @@ impl Kernels {
         accumulate: bool,
         scratch: &mut [f32],
     ) {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(tiles) = amx::mlp_tiles(mlp) {
-            self.dispatch(amx::MlpBlock { mlp, tiles, input, output, accumulate, scratch });
-            return;
-        }
         let (rows, hidden) = (output.rows, mlp.first.outputs());
         let source = input.rows(&output);
         let first = Epilogue { activation: mlp.activation, accumulate: false };

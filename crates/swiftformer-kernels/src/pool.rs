@@ -7,6 +7,7 @@
 use std::{
     any::Any,
     cell::UnsafeCell,
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
         Arc, Condvar, Mutex, PoisonError,
@@ -14,6 +15,8 @@ use std::{
     },
     thread::JoinHandle,
 };
+
+use crate::subnormals::SubnormalsAsZero;
 
 /// Spins before a worker sleeps: some tens of microseconds, longer than the serial gaps within one forward pass.
 const SPINS: u32 = 20_000;
@@ -27,7 +30,7 @@ const REGION: u64 = 1 << 32;
 /// Called with the number of the thread (0 is the caller's) and the number of the task.
 type Task<'a> = dyn Fn(usize, usize) + Sync + 'a;
 
-/// Threads that run the parts of a loop.
+/// Threads that run the parts of a loop. Its workers take [subnormal numbers as zero](SubnormalsAsZero).
 ///
 /// One caller at a time is served by the workers; a second one meanwhile runs its loop alone.
 pub struct Pool {
@@ -42,8 +45,8 @@ struct Shared {
     busy: AtomicBool,
     /// What the open region runs. Written only by the owner while no region is open and nobody is inside.
     task: UnsafeCell<Option<*const Task<'static>>>,
-    total: AtomicUsize,
-    next: AtomicUsize,
+    /// The tasks that are not begun, for each thread those it takes first.
+    shares: Vec<Share>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     sleepers: AtomicUsize,
     sleep: Mutex<()>,
@@ -57,6 +60,43 @@ unsafe impl Sync for Shared {}
 // SAFETY: as above; the pointer is used only while its owner waits in `for_each`.
 unsafe impl Send for Shared {}
 
+/// A range of tasks: its start in the upper half, its end in the lower. On a cache line of its own.
+///
+/// A thread has the same part of every loop, so that what it reads was, for the most part, written by itself and still lies
+/// in its own second-level cache.
+#[derive(Default)]
+#[repr(align(128))]
+struct Share(AtomicU64);
+
+impl Share {
+    fn fill(&self, tasks: Range<usize>) {
+        let half = |bound: usize| u64::from(u32::try_from(bound).expect("fewer tasks than 2^32"));
+        self.0.store(half(tasks.start) << 32 | half(tasks.end), Ordering::Relaxed);
+    }
+
+    fn take_front(&self) -> Option<usize> {
+        self.take(|start, end| (start, [start + 1, end]))
+    }
+
+    fn take_back(&self) -> Option<usize> {
+        self.take(|start, end| (end - 1, [start, end - 1]))
+    }
+
+    /// Takes one task of the range, where it has one: `choose` gives it and what remains.
+    fn take(&self, choose: impl Fn(u64, u64) -> (u64, [u64; 2])) -> Option<usize> {
+        let bounds = |range: u64| (range >> 32, range & u64::from(u32::MAX));
+        let rest = |range| match bounds(range) {
+            (start, end) if start < end => Some(choose(start, end).1),
+            _ => None,
+        };
+        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |range| {
+            rest(range).map(|[start, end]| start << 32 | end)
+        });
+        let (start, end) = bounds(taken.ok()?);
+        usize::try_from(choose(start, end).0).ok()
+    }
+}
+
 impl Pool {
     /// A pool in which loops run on `threads` threads, the caller's included; 0 counts as 1.
     ///
@@ -66,8 +106,7 @@ impl Pool {
             state: AtomicU64::new(0),
             busy: AtomicBool::new(false),
             task: UnsafeCell::new(None),
-            total: AtomicUsize::new(0),
-            next: AtomicUsize::new(0),
+            shares: (0..threads.max(1)).map(|_| Share::default()).collect(),
             panic: Mutex::new(None),
             sleepers: AtomicUsize::new(0),
             sleep: Mutex::new(()),
@@ -112,8 +151,10 @@ impl Pool {
         let erased = unsafe { std::mem::transmute::<&Task<'_>, &'static Task<'static>>(task) };
         // SAFETY: `busy` makes this thread the only owner, and no region is open, so nobody reads the cell.
         unsafe { *shared.task.get() = Some(std::ptr::from_ref(erased)) };
-        shared.total.store(total, Ordering::Relaxed);
-        shared.next.store(0, Ordering::Relaxed);
+        let threads = self.threads();
+        for (thread, share) in shared.shares[..threads].iter().enumerate() {
+            share.fill(thread * total / threads..(thread + 1) * total / threads);
+        }
         // SeqCst, with the worker's: either the worker sees the open region, or this thread sees the sleeper.
         shared.state.fetch_add(REGION | OPEN, Ordering::SeqCst);
         if shared.sleepers.load(Ordering::SeqCst) > 0 {
@@ -216,21 +257,21 @@ impl Drop for Pool {
 }
 
 impl Shared {
+    /// Runs tasks until none is left: the thread's own share from its front, then the others' from their backs.
     fn run_tasks(&self, task: &Task<'_>, thread: usize) {
-        let total = self.total.load(Ordering::Relaxed);
-        loop {
-            let index = self.next.fetch_add(1, Ordering::Relaxed);
-            if index >= total {
-                return;
-            }
+        let (before, own_and_after) = self.shares.split_at(thread);
+        let Some((own, after)) = own_and_after.split_first() else { return };
+        let others = || after.iter().chain(before);
+        while let Some(index) = own.take_front().or_else(|| others().find_map(Share::take_back)) {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| task(thread, index))) {
-                self.next.store(total, Ordering::Relaxed);
+                self.shares.iter().for_each(|share| share.fill(0..0));
                 self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
             }
         }
     }
 
     fn work(&self, thread: usize) {
+        let _mode = SubnormalsAsZero::new();
         let mut seen = 0;
         while let Some(state) = self.wait_for_region(seen) {
             seen = state & !(OPEN | JOINED);

@@ -23,13 +23,13 @@ impl Kernels {
         self.dispatch(Softmax { values });
     }
 
-    /// `output[r][c] += scale[c] · input[r][c]`
+    /// `output[i] += input[i]`
     ///
     /// # Panics
-    /// When the views differ in their number of rows or are too short for rows of `scale.len()`.
-    pub fn scale_add(self, scale: &[f32], input: Rows<'_>, output: RowsMut<'_>) {
-        check_pair(input, &output, scale.len());
-        self.dispatch(ScaleAdd { scale, input, output });
+    /// When the lengths differ.
+    pub fn add(self, input: &[f32], output: &mut [f32]) {
+        assert_eq!(input.len(), output.len(), "what is added, and to what");
+        self.dispatch(Add { input, output });
     }
 
     /// `output[r][c] = activation(scale[c] · input[r][c] + shift[c])`: a batch normalisation that could not be folded
@@ -118,24 +118,18 @@ impl Kernel for Softmax<'_> {
     }
 }
 
-struct ScaleAdd<'a> {
-    scale: &'a [f32],
-    input: Rows<'a>,
-    output: RowsMut<'a>,
+struct Add<'a> {
+    input: &'a [f32],
+    output: &'a mut [f32],
 }
 
-impl Kernel for ScaleAdd<'_> {
+impl Kernel for Add<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let Self { scale, input, mut output } = self;
-        for row in 0..input.rows {
-            let values = input.row(row, scale.len()).chunks(I::LEN).zip(scale.chunks(I::LEN));
-            for (target, (value, scale)) in output.row(row, scale.len()).chunks_mut(I::LEN).zip(values) {
-                let sum = isa.mul_add(isa.load_chunk(value), isa.load_chunk(scale), isa.load_chunk(target));
-                isa.store_chunk(target, sum);
-            }
+        for (target, value) in self.output.chunks_mut(I::LEN).zip(self.input.chunks(I::LEN)) {
+            isa.store_chunk(target, isa.add(isa.load_chunk(target), isa.load_chunk(value)));
         }
     }
 }

@@ -146,7 +146,7 @@ isa_tests! {
             let mut scratch = AlignedBuffer::zeros(mlp.scratch_len(rows));
             scratch.fill(f32::NAN);
             let input = Rows::new(&input, rows, inputs);
-            let mut in_place = actual.clone();
+            let (mut in_place, mut in_pieces) = (actual.clone(), actual.clone());
             kernels.mlp(mlp, MlpInput::Rows(input), RowsMut::new(&mut actual, rows, outputs), true, &mut scratch);
             if inputs == outputs {
                 let copy = in_place.clone();
@@ -155,6 +155,16 @@ isa_tests! {
                 kernels.mlp(mlp, MlpInput::Rows(from), to, true, &mut scratch);
                 kernels.mlp(mlp, MlpInput::Output, RowsMut::new(&mut in_place, rows, outputs), true, &mut scratch);
                 assert_eq!(in_place, separate);
+            }
+            for piece in 0..mlp.pieces() {
+                let mut part = vec![f32::NAN; rows * outputs];
+                kernels.mlp_piece(mlp, piece, input, RowsMut::new(&mut part, rows, outputs), &mut scratch);
+                kernels.add(&part, &mut in_pieces);
+            }
+            if mlp.pieces() > 1 {
+                assert_eq!(in_pieces, actual, "{} pieces", mlp.pieces());
+            } else {
+                assert_close(&in_pieces, &actual, 1e-6, "one piece");
             }
 
             let mut middle = vec![0.0; rows * hidden];

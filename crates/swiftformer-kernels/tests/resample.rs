@@ -76,6 +76,10 @@ isa_tests! {
     }
 
     fn short_rows_are_refused(kernels) {
+        if cfg!(panic = "abort") {
+            eprintln!("not checked: a panic ends the program on this target");
+            return;
+        }
         let taps = ResampleTaps::pack(kernels, 3, &[(3, 0..2)], vec![1, 1]);
         let refused = std::panic::catch_unwind(|| kernels.resample_row::<3>(&[0; 14], &taps, &mut [0; 3]));
         assert!(refused.is_err());

@@ -341,3 +341,23 @@ fn bf16_keeps_the_direction_of_the_logits_and_the_first_class() {
         }
     }
 }
+
+#[test]
+fn pixels_that_are_no_photograph_are_run_like_any_other() {
+    let (checkpoint, _) = hf_xs();
+    let subnormal = f32::MIN_POSITIVE / 1024.0;
+    for isa in Kernels::available() {
+        let model =
+            Model::new(&checkpoint, &ModelOptions { isa: Some(isa), threads: 2, ..ModelOptions::default() }).unwrap();
+        for pixel in [0.0, subnormal, f32::MAX, f32::INFINITY, f32::NAN] {
+            let image = Tensor::new([1, 3, 64, 64], vec![pixel; 3 * 64 * 64]).unwrap();
+            let logits = model.run(&image, &OutputRequest::default()).unwrap().logits.unwrap();
+            if pixel.abs() < 1.0 {
+                assert!(logits.data().iter().all(|logit| logit.is_finite()), "{isa}, {pixel}");
+            }
+        }
+        assert_eq!(std::hint::black_box(subnormal) * 2.0, 2.0 * subnormal, "the caller's mode is restored");
+        let empty = Tensor::new([1, 3, 0, 64], Vec::new()).unwrap();
+        assert!(model.run(&empty, &OutputRequest::default()).is_err(), "{isa}, no pixels");
+    }
+}

@@ -46,6 +46,9 @@ pub struct BenchArgs {
     /// What weights and activations are multiplied in
     #[arg(long, value_enum, default_value_t, value_name = "TYPE")]
     precision: PrecisionArg,
+    /// What the image holds, to see that no input slows the engine down
+    #[arg(long, value_enum, default_value_t, value_name = "KIND")]
+    pixels: Pixels,
     /// Instruction set; the best of this machine unless given
     #[arg(long, value_name = "ISA", value_parser = parse_isa)]
     isa: Option<IsaKind>,
@@ -77,6 +80,32 @@ impl FromStr for Size {
     }
 }
 
+/// Pixel values of the image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Pixels {
+    /// As a normalised photograph has them
+    #[default]
+    Photo,
+    Zero,
+    Nan,
+    Infinite,
+    /// Too small for a normal number
+    Denormal,
+}
+
+impl Pixels {
+    fn value(self, at: usize) -> f32 {
+        match self {
+            // The pattern does not matter for the time.
+            Self::Photo => (at % 97) as f32 / 24.0 - 2.0,
+            Self::Zero => 0.0,
+            Self::Nan => f32::NAN,
+            Self::Infinite => f32::INFINITY,
+            Self::Denormal => f32::from_bits(1 + (at % 97) as u32 * 1000),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// For people
@@ -103,6 +132,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Outcome> {
             args.size.map(|size| size.0),
             &ModelOptions { threads: args.threads, isa, precision: args.precision.into() },
             args.batch as usize,
+            args.pixels,
         )
     };
     let mut bench = on(args.isa)?;

@@ -6,6 +6,10 @@ use half::bf16;
 use super::amx::{self, TileMatrix};
 use super::{BLOCK_ROWS, TILE_ROWS};
 use crate::buffer::AlignedBuffer;
+#[cfg(target_arch = "x86_64")]
+use crate::isa::Isa;
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::Kernel;
 use crate::kernels::{IsaKind, Kernels};
 use crate::precision::Precision;
 
@@ -66,7 +70,10 @@ impl PackedMatrix {
         assert!(bias.is_none_or(|bias| bias.len() == outputs), "bias of [{outputs}]");
         let layout = match kernels.kind() {
             #[cfg(target_arch = "x86_64")]
-            IsaKind::Amx => Layout::Tiles(TileMatrix::pack(kernels.precision(), weight, bias, inputs, outputs)),
+            IsaKind::Amx => {
+                let precision = kernels.precision();
+                kernels.dispatch(PackTiles { precision, weight, bias, inputs, outputs })
+            }
             _ => Layout::Panels(PanelMatrix::pack(kernels, weight, bias, inputs, outputs)),
         };
         Self { kind: kernels.kind(), inputs, outputs, layout }
@@ -149,6 +156,28 @@ impl PackedMatrix {
             #[cfg(target_arch = "x86_64")]
             Layout::Tiles(_) => [amx::BLOCK_ROWS, 32],
         }
+    }
+}
+
+/// Packs tiles with the instructions that come with them.
+#[cfg(target_arch = "x86_64")]
+struct PackTiles<'a> {
+    precision: Precision,
+    weight: &'a [f32],
+    bias: Option<&'a [f32]>,
+    inputs: usize,
+    outputs: usize,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Kernel for PackTiles<'_> {
+    type Output = Layout;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> Layout {
+        let Self { precision, weight, bias, inputs, outputs } = self;
+        let amx = isa.tiles().expect("tiles are packed for AMX only");
+        Layout::Tiles(TileMatrix::pack(amx, precision, weight, bias, inputs, outputs))
     }
 }
 

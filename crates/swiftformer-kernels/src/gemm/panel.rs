@@ -11,6 +11,10 @@ use crate::isa::Isa;
 use crate::pointwise::Epilogue;
 use crate::unroll::unroll;
 
+/// Inputs between two requests for the next panel's weights. Requests in one burst would take all the buffers that the first-
+/// level cache has for lines on their way.
+const REQUEST_INPUTS: usize = 8;
+
 /// Weights as they lie in memory.
 trait Weight: Copy {
     /// Reads `LEN` of them as floats.
@@ -121,6 +125,26 @@ struct PanelPass<'a, W> {
     accumulate: bool,
 }
 
+/// The next panel's weights that are not asked for yet.
+struct Ahead {
+    next: *const u8,
+    end: *const u8,
+    /// Cache lines to ask for at a time.
+    lines: usize,
+}
+
+impl Ahead {
+    #[inline(always)]
+    fn fetch<I: Isa>(&mut self, isa: I) {
+        for _ in 0..self.lines {
+            if self.next < self.end {
+                isa.prefetch(self.next);
+                self.next = self.next.wrapping_add(64);
+            }
+        }
+    }
+}
+
 impl<W: Weight> PanelPass<'_, W> {
     /// # Safety
     /// The view lies within its data; `weight` and `bias` have `V` vectors a row; the output rows are writable.
@@ -130,9 +154,12 @@ impl<W: Weight> PanelPass<'_, W> {
         // As even as they go: 7 rows as 4 + 3, since a tile of one row would wait for its own sums.
         let tiles = rows.div_ceil(TILE_ROWS);
         let (low, high_tiles) = (rows / tiles, rows % tiles);
-        let mut ahead = self.next.as_ptr().cast::<u8>();
-        let ahead_end = ahead.wrapping_add(size_of_val(self.next));
-        let lines = size_of_val(self.next).div_ceil(64).div_ceil((tiles * self.input.groups).max(1));
+        let all_tiles = (tiles * self.input.groups).max(1);
+        let mut ahead = Ahead {
+            next: self.next.as_ptr().cast(),
+            end: self.next.as_ptr_range().end.cast(),
+            lines: (REQUEST_INPUTS * V * I::LEN * size_of::<W>()).div_ceil(64 * all_tiles),
+        };
         for group in 0..self.input.groups {
             let mut row = 0;
             for tile in 0..tiles {
@@ -144,21 +171,15 @@ impl<W: Weight> PanelPass<'_, W> {
                     let input = self.input.data.as_ptr().wrapping_add(offset);
                     let output = self.output.add((group * rows + row) * self.output_stride);
                     match count {
-                        1 => self.tile::<I, 1, V>(isa, input, output),
-                        2 => self.tile::<I, 2, V>(isa, input, output),
-                        3 => self.tile::<I, 3, V>(isa, input, output),
-                        4 => self.tile::<I, 4, V>(isa, input, output),
-                        5 => self.tile::<I, 5, V>(isa, input, output),
-                        _ => self.tile::<I, TILE_ROWS, V>(isa, input, output),
+                        1 => self.tile::<I, 1, V>(isa, input, output, &mut ahead),
+                        2 => self.tile::<I, 2, V>(isa, input, output, &mut ahead),
+                        3 => self.tile::<I, 3, V>(isa, input, output, &mut ahead),
+                        4 => self.tile::<I, 4, V>(isa, input, output, &mut ahead),
+                        5 => self.tile::<I, 5, V>(isa, input, output, &mut ahead),
+                        _ => self.tile::<I, TILE_ROWS, V>(isa, input, output, &mut ahead),
                     }
                 }
                 row += count;
-                for _ in 0..lines {
-                    if ahead < ahead_end {
-                        isa.prefetch(ahead);
-                        ahead = ahead.wrapping_add(64);
-                    }
-                }
             }
         }
     }
@@ -166,7 +187,13 @@ impl<W: Weight> PanelPass<'_, W> {
     /// # Safety
     /// As for `run`, for `R` rows from `input` and `output`.
     #[inline(always)]
-    unsafe fn tile<I: Isa, const R: usize, const V: usize>(&self, isa: I, input: *const f32, output: *mut f32) {
+    unsafe fn tile<I: Isa, const R: usize, const V: usize>(
+        &self,
+        isa: I,
+        input: *const f32,
+        output: *mut f32,
+        ahead: &mut Ahead,
+    ) {
         let stride = self.input.row_stride;
         let mut weight = self.weight;
         let mut sums = [[isa.zero(); V]; R];
@@ -180,24 +207,30 @@ impl<W: Weight> PanelPass<'_, W> {
         for segment in 0..self.input.segments {
             let mut upper = input.wrapping_add(segment * self.input.segment_stride);
             let mut lower = upper.wrapping_add(if R > 3 { 3 * stride } else { 0 });
-            for _ in 0..self.input.segment_len {
-                let mut weights = [isa.zero(); V];
-                for (vector, lanes) in weights.iter_mut().enumerate() {
-                    // SAFETY: the panel holds `V` vectors for every input.
-                    *lanes = unsafe { W::load(isa, weight.add(vector * I::LEN)) };
-                }
-                unroll!(row < R, {
-                    // SAFETY: row `row < R` of the view has this float.
-                    let value =
-                        unsafe { if row < 3 { *upper.add(row * stride) } else { *lower.add((row - 3) * stride) } };
-                    let value = isa.splat(value);
-                    for (sum, &lanes) in sums[row].iter_mut().zip(&weights) {
-                        *sum = isa.mul_add(value, lanes, *sum);
+            let mut left = self.input.segment_len;
+            while left > 0 {
+                let inputs = left.min(REQUEST_INPUTS);
+                left -= inputs;
+                ahead.fetch(isa);
+                for _ in 0..inputs {
+                    let mut weights = [isa.zero(); V];
+                    for (vector, lanes) in weights.iter_mut().enumerate() {
+                        // SAFETY: the panel holds `V` vectors for every input.
+                        *lanes = unsafe { W::load(isa, weight.add(vector * I::LEN)) };
                     }
-                });
-                weight = weight.wrapping_add(V * I::LEN);
-                upper = upper.wrapping_add(1);
-                lower = lower.wrapping_add(1);
+                    unroll!(row < R, {
+                        // SAFETY: row `row < R` of the view has this float.
+                        let value =
+                            unsafe { if row < 3 { *upper.add(row * stride) } else { *lower.add((row - 3) * stride) } };
+                        let value = isa.splat(value);
+                        for (sum, &lanes) in sums[row].iter_mut().zip(&weights) {
+                            *sum = isa.mul_add(value, lanes, *sum);
+                        }
+                    });
+                    weight = weight.wrapping_add(V * I::LEN);
+                    upper = upper.wrapping_add(1);
+                    lower = lower.wrapping_add(1);
+                }
             }
         }
         let last = self.columns - (V - 1) * I::LEN;

@@ -8,4 +8,4 @@ mod tokens;
 
 pub use activation::{activate, activation, erf};
 pub use convolution::{conv2d, depthwise3x3, pointwise};
-pub use tokens::{affine, attention_keys_queries, attention_pool, mean_rows, scale_add, softmax};
+pub use tokens::{affine, attention_keys_queries, attention_pool, mean_rows, softmax};

@@ -22,16 +22,6 @@ pub fn softmax(values: &mut [f32]) {
     }
 }
 
-/// `output[r][c] += scale[c] · input[r][c]`
-pub fn scale_add(scale: &[f32], input: Rows<'_>, mut output: RowsMut<'_>) {
-    for row in 0..input.rows {
-        let values = input.row(row, scale.len()).iter().zip(scale);
-        for (target, (&value, &scale)) in output.row(row, scale.len()).iter_mut().zip(values) {
-            *target = (f64::from(*target) + f64::from(scale) * f64::from(value)) as f32;
-        }
-    }
-}
-
 /// `output[r][c] = activation(scale[c] · input[r][c] + shift[c])`
 pub fn affine(scale: &[f32], shift: &[f32], function: Activation, input: Rows<'_>, mut output: RowsMut<'_>) {
     for row in 0..input.rows {

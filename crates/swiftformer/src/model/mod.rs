@@ -21,8 +21,8 @@ use crate::{
     tensor::Tensor,
 };
 
-/// Plans for this many image sizes are kept.
-const PLANS: usize = 8;
+/// Plans for this many image sizes are kept, or for half as many where batches run on one thread an image.
+const PLANS: usize = 16;
 
 /// How to run a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,20 +97,45 @@ pub struct Model {
     plans: Mutex<Vec<Arc<SizedPlan>>>,
 }
 
-/// A plan for one size and the workspaces that wait for its next images.
+/// A plan for one size and number of threads, and the buffers that wait for its next images.
 struct SizedPlan {
     plan: Plan,
-    idle: Mutex<Vec<Workspace>>,
+    idle: Mutex<Vec<Buffers>>,
+}
+
+/// What one image in flight needs.
+struct Buffers {
+    workspace: Workspace,
+    /// The image in the plan's order, where it was given in another.
+    image: Vec<f32>,
+}
+
+/// An image as it was given.
+#[derive(Clone, Copy)]
+enum Pixels<'a> {
+    /// `[channels, height, width]`
+    Planes(&'a [f32]),
+    /// `[height, width, channels]`
+    Interleaved(&'a [f32]),
 }
 
 impl SizedPlan {
-    fn with_workspace<T>(&self, use_it: impl FnOnce(&Plan, &mut Workspace) -> T) -> T {
+    fn run(&self, pixels: Pixels<'_>, pool: &Pool, mut collector: Collector) -> Collector {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = idle().pop();
-        let mut workspace = waiting.unwrap_or_else(|| self.plan.workspace());
-        let result = use_it(&self.plan, &mut workspace);
-        idle().push(workspace);
-        result
+        let mut buffers = waiting.unwrap_or_else(|| Buffers { workspace: self.plan.workspace(), image: Vec::new() });
+        let image = match pixels {
+            Pixels::Interleaved(image) => image,
+            Pixels::Planes(planes) => {
+                let shape = self.plan.input();
+                buffers.image.resize(shape.len(), 0.0);
+                nchw_to_nhwc(planes, shape, &mut buffers.image);
+                &buffers.image
+            }
+        };
+        self.plan.run(image, &mut buffers.workspace, pool, &mut collector);
+        idle().push(buffers);
+        collector
     }
 }
 
@@ -190,13 +215,11 @@ impl Model {
         if found != channels || batch == 0 {
             return Err(ModelError::Input { found: images.shape().to_vec(), channels });
         }
-        let plan = self.plan([height, width])?;
-        let len = channels * height * width;
-        let shape = swiftformer_kernels::ImageShape { height, width, channels };
-        let fill = |index: usize, input: &mut [f32]| {
-            nchw_to_nhwc(&images.data()[index * len..][..len], shape, input);
-        };
-        Ok(stack(self.run_batch(&plan, batch, fill, || Collector::new(*request))))
+        // Even where there are no pixels to run: then no plan takes the size, and says so.
+        self.plan([height, width], self.pool.threads())?;
+        let len = (channels * height * width).max(1);
+        let images: Vec<_> = images.data().chunks_exact(len).map(Pixels::Planes).collect();
+        Ok(stack(self.run_batch([height, width], &images, || Collector::new(*request))?))
     }
 
     /// Class scores of prepared images, each `[height, width, channels]` as
@@ -209,9 +232,8 @@ impl Model {
     /// # Panics
     /// When an image has another length than `size` says.
     pub fn run_nhwc(&self, images: &[&[f32]], size: [usize; 2], embed: bool) -> Result<Vec<Vectors>, ModelError> {
-        let plan = self.plan(size)?;
-        let fill = |index: usize, input: &mut [f32]| input.copy_from_slice(images[index]);
-        let collected = self.run_batch(&plan, images.len(), fill, || Collector::vectors(embed));
+        let images: Vec<_> = images.iter().map(|image| Pixels::Interleaved(image)).collect();
+        let collected = self.run_batch(size, &images, || Collector::vectors(embed))?;
         let vectors = |mut image: Collector| Vectors {
             logits: image.take_out(Tap::Logits),
             pre_logits: image.take_out(Tap::Pooled),
@@ -238,38 +260,38 @@ impl Model {
     /// Runs a batch: as many images as there are threads side by side, what remains one by one on all threads.
     fn run_batch(
         &self,
-        plan: &SizedPlan,
-        batch: usize,
-        fill: impl Fn(usize, &mut [f32]) + Sync,
+        size: [usize; 2],
+        images: &[Pixels<'_>],
         collector: impl Fn() -> Collector + Sync,
-    ) -> Vec<Collector> {
-        let single = Pool::new(1);
-        let run = |index: usize, pool: &Pool| {
-            let mut collector = collector();
-            plan.with_workspace(|plan, workspace| {
-                fill(index, workspace.input_mut());
-                plan.run(workspace, pool, &mut collector);
-            });
-            collector
-        };
+    ) -> Result<Vec<Collector>, ModelError> {
         let threads = self.pool.threads();
-        let side_by_side = if threads > 1 { batch / threads * threads } else { 0 };
-        let done: Vec<Mutex<Option<Collector>>> = (0..side_by_side).map(|_| Mutex::new(None)).collect();
-        self.pool.for_each(side_by_side, |index| {
-            let collector = run(index, &single);
-            *done[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(collector);
-        });
-        let done = done.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
-        done.chain((side_by_side..batch).map(|index| run(index, &self.pool))).collect()
+        let side_by_side = if threads > 1 { images.len() / threads * threads } else { 0 };
+        let (side_by_side, one_by_one) = images.split_at(side_by_side);
+        let mut collected = Vec::with_capacity(images.len());
+        if !side_by_side.is_empty() {
+            let (plan, single) = (self.plan(size, 1)?, Pool::new(1));
+            let done: Vec<Mutex<Option<Collector>>> = side_by_side.iter().map(|_| Mutex::new(None)).collect();
+            self.pool.for_each(side_by_side.len(), |index| {
+                let image = plan.run(side_by_side[index], &single, collector());
+                *done[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(image);
+            });
+            collected
+                .extend(done.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner)));
+        }
+        if !one_by_one.is_empty() {
+            let plan = self.plan(size, threads)?;
+            collected.extend(one_by_one.iter().map(|&image| plan.run(image, &self.pool, collector())));
+        }
+        Ok(collected)
     }
 
-    /// The plan for a size, compiled the first time it is needed.
-    fn plan(&self, size: [usize; 2]) -> Result<Arc<SizedPlan>, ModelError> {
+    /// The plan for a size and a number of threads, compiled the first time it is needed.
+    fn plan(&self, size: [usize; 2], threads: usize) -> Result<Arc<SizedPlan>, ModelError> {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        let plan = match plans.iter().position(|entry| entry.plan.size() == size) {
+        let plan = match plans.iter().position(|entry| (entry.plan.size(), entry.plan.threads()) == (size, threads)) {
             Some(at) => plans.remove(at),
             None => {
-                let plan = self.network.plan(size, self.pool.threads())?;
+                let plan = self.network.plan(size, threads)?;
                 Arc::new(SizedPlan { plan, idle: Mutex::new(Vec::new()) })
             }
         };

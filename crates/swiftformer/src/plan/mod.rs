@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use swiftformer_kernels::{AlignedBuffer, AttentionQueryKey, Conv2dShape, ImageShape, IsaKind, Kernels, PackedMatrix};
 
-use self::packed::{PackedBlock, PackedConv, PackedModel, PackedTail};
+use self::packed::{PackedBlock, PackedConv, PackedMlp, PackedModel, PackedTail};
 use crate::{
     arch::{Arch, GeometryError},
     weights::state::StateDict,
@@ -79,11 +79,22 @@ enum Step {
     /// A dense convolution; the stem's two come first, with ReLU.
     Conv { layer: ConvLayer, shape: Conv2dShape, output: ImageShape, rows: usize },
     /// Depthwise, pointwise, activation, pointwise, residual.
-    ConvBlock { stage: usize, block: usize, shape: ImageShape, rows: usize },
+    ConvBlock { stage: usize, block: usize, shape: ImageShape, rows: usize, shared: Option<SharedMlp> },
     /// Attention and MLP behind the local representation.
-    Attention { stage: usize, block: usize, shape: ImageShape, tokens: usize },
+    Attention { stage: usize, block: usize, shape: ImageShape, tokens: usize, shared: Option<SharedMlp> },
     /// The map as it is now is an output that can be asked for.
     Tap(Tap, ImageShape),
+}
+
+/// An MLP whose tasks are its pieces of hidden channels, so that a thread reads its pieces' weights only.
+///
+/// Where a map has fewer tokens than channels, weights are most of what is read; and the few rows of such a map seldom divide
+/// evenly.
+#[derive(Clone, Copy, Debug)]
+struct SharedMlp {
+    pieces: usize,
+    /// Tokens of a task: all, unless there are more threads than pieces.
+    tokens: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +109,8 @@ struct Needs {
     map: usize,
     keys_queries: usize,
     partials: usize,
+    /// What the pieces of a shared MLP contribute.
+    contributions: usize,
     /// For each thread.
     scratch: usize,
     /// Channels of the widest attention.
@@ -111,23 +124,15 @@ struct Needs {
 /// The buffers of one image in flight.
 #[derive(Debug)]
 pub struct Workspace {
-    /// The image, NHWC.
-    input: AlignedBuffer,
     /// The current map, and the one being written.
     maps: [AlignedBuffer; 2],
     keys_queries: AlignedBuffer,
     partials: AlignedBuffer,
+    contributions: AlignedBuffer,
     global: AlignedBuffer,
     pooled: AlignedBuffer,
     scores: AlignedBuffer,
     scratch: AlignedBuffer,
-}
-
-impl Workspace {
-    /// The image to run, `[height, width, channels]`, to be filled.
-    pub fn input_mut(&mut self) -> &mut [f32] {
-        &mut self.input
-    }
 }
 
 impl Plan {
@@ -163,12 +168,12 @@ impl Plan {
 
     /// Buffers for one image in flight.
     pub fn workspace(&self) -> Workspace {
-        let Needs { map, keys_queries, partials, scratch, global, pooled, labels } = self.needs;
+        let Needs { map, keys_queries, partials, contributions, scratch, global, pooled, labels } = self.needs;
         Workspace {
-            input: AlignedBuffer::zeros(self.input.len()),
             maps: [AlignedBuffer::zeros(map), AlignedBuffer::zeros(map)],
             keys_queries: AlignedBuffer::zeros(keys_queries),
             partials: AlignedBuffer::zeros(partials),
+            contributions: AlignedBuffer::zeros(contributions),
             global: AlignedBuffer::zeros(global),
             pooled: AlignedBuffer::zeros(pooled),
             scores: AlignedBuffer::zeros(labels),
@@ -178,8 +183,14 @@ impl Plan {
 
     /// Floats of all buffers of one workspace.
     pub fn workspace_len(&self) -> usize {
-        let Needs { map, keys_queries, partials, scratch, global, pooled, labels } = self.needs;
-        self.input.len() + 2 * map + keys_queries + partials + scratch * self.threads + global + pooled + labels
+        let Needs { map, keys_queries, partials, contributions, scratch, global, pooled, labels } = self.needs;
+        let shared = keys_queries + partials + contributions + global + pooled + labels;
+        2 * map + shared + scratch * self.threads
+    }
+
+    /// The images.
+    pub fn input(&self) -> ImageShape {
+        self.input
     }
 
     /// `[height, width]` of the images.
@@ -190,6 +201,11 @@ impl Plan {
     /// The last map's shape.
     pub fn output(&self) -> ImageShape {
         self.output
+    }
+
+    /// The most threads that one image runs on.
+    pub fn threads(&self) -> usize {
+        self.threads
     }
 
     fn tail(&self) -> &PackedTail {
@@ -243,7 +259,8 @@ impl Compiler {
         let row_tokens = rows * shape.width;
         let scratch = row_tokens * shape.channels.next_multiple_of(16) + local.mlp.scratch_len(row_tokens);
         self.grow(shape, scratch);
-        self.steps.push(Step::ConvBlock { stage, block, shape, rows });
+        let shared = self.shared(shape, &local.mlp, 1);
+        self.steps.push(Step::ConvBlock { stage, block, shape, rows, shared });
         if let Some(attention) = attention {
             let all = shape.height * shape.width;
             let best = attention.mlp.first.block_tokens(AttentionQueryKey::BLOCK);
@@ -252,7 +269,22 @@ impl Compiler {
             self.needs.keys_queries = self.needs.keys_queries.max(all * 2 * shape.channels);
             self.needs.global = self.needs.global.max(shape.channels);
             self.needs.partials = self.needs.partials.max(attention.query_key().partials_len(all));
-            self.steps.push(Step::Attention { stage, block, shape, tokens });
+            let shared = self.shared(shape, &attention.mlp, 0);
+            self.steps.push(Step::Attention { stage, block, shape, tokens, shared });
         }
+    }
+
+    /// How the threads share an MLP's pieces, where that is better than to share the tokens. `maps` maps are kept beside
+    /// what the pieces contribute.
+    fn shared(&mut self, shape: ImageShape, mlp: &PackedMlp, maps: usize) -> Option<SharedMlp> {
+        let (all, pieces) = (shape.height * shape.width, mlp.pieces());
+        if self.threads == 1 || pieces == 1 || shape.channels < all {
+            return None;
+        }
+        let tokens = all.div_ceil(self.threads.div_ceil(pieces));
+        self.grow(shape, mlp.scratch_len(tokens));
+        let padded = all.next_multiple_of(tokens) * shape.channels;
+        self.needs.contributions = self.needs.contributions.max((maps + pieces) * padded);
+        Some(SharedMlp { pieces, tokens })
     }
 }

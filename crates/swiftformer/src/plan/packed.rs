@@ -283,6 +283,11 @@ impl PackedMlp {
         Mlp { first: &self.first, activation, second: &self.second }
     }
 
+    /// Pieces that threads can share; a learnt activation needs the whole hidden layer.
+    pub(super) fn pieces(&self) -> usize {
+        if self.activation.is_learnt() { 1 } else { self.kernel().pieces() }
+    }
+
     /// Floats of scratch for `rows` rows.
     pub(super) fn scratch_len(&self, rows: usize) -> usize {
         if self.activation.is_learnt() {

@@ -1,9 +1,11 @@
 //! Running a plan on one image.
 
-use swiftformer_kernels::{Activation, Conv2d, Epilogue, ImageShape, Kernels, MlpInput, Parts, Pool, Rows, RowsMut};
+use swiftformer_kernels::{
+    Activation, Conv2d, Epilogue, ImageShape, Kernels, MlpInput, Parts, Pool, Rows, RowsMut, SubnormalsAsZero,
+};
 
 use super::{
-    ConvLayer, Plan, Step, Workspace,
+    ConvLayer, Plan, SharedMlp, Step, Workspace,
     packed::{Channels, PackedAttention, PackedBlock, PackedConvBlock, PackedMlp, PackedTail},
 };
 
@@ -35,12 +37,14 @@ pub trait TapSink {
 }
 
 impl Plan {
-    /// Runs the image in `workspace` and gives `sink` what it wants. Results do not depend on the number of threads.
+    /// Runs an image, `[height, width, channels]`, and gives `sink` what it wants. Results do not depend on the number of
+    /// threads.
     ///
     /// # Panics
-    /// When the workspace is another plan's, or `pool` has more threads than the plan was compiled for.
-    pub fn run(&self, workspace: &mut Workspace, pool: &Pool, sink: &mut dyn TapSink) {
-        self.run_observed(workspace, pool, sink, |_| {});
+    /// When the image has not the plan's size, the workspace is another plan's, or `pool` has more threads than the plan was
+    /// compiled for.
+    pub fn run(&self, image: &[f32], workspace: &mut Workspace, pool: &Pool, sink: &mut dyn TapSink) {
+        self.run_observed(image, workspace, pool, sink, |_| {});
     }
 
     /// As [`Plan::run`]; `after` is called with the number of every step of [`Plan::steps`] when it has ended.
@@ -49,22 +53,25 @@ impl Plan {
     /// As [`Plan::run`].
     pub fn run_observed(
         &self,
+        image: &[f32],
         workspace: &mut Workspace,
         pool: &Pool,
         sink: &mut dyn TapSink,
         mut after: impl FnMut(usize),
     ) {
+        assert_eq!(image.len(), self.input.len(), "an image of {:?}", self.input);
         assert!(pool.threads() <= self.threads, "a plan for {} threads on {}", self.threads, pool.threads());
+        let _mode = SubnormalsAsZero::new();
         let model = &*self.network.packed;
         let kernels = model.kernels;
-        let Workspace { input, maps, keys_queries, partials, global, pooled, scores, scratch } = workspace;
+        let Workspace { maps, keys_queries, partials, contributions, global, pooled, scores, scratch } = workspace;
         let [current, next] = maps;
         let (mut current, mut next) = (current, next);
         for (index, step) in self.steps.iter().enumerate() {
             match *step {
                 Step::Conv { layer, shape, output, rows } => {
                     let (packed, source, activation) = match layer {
-                        ConvLayer::Stem(0) => (&model.stem[0], &input[..], Activation::Relu),
+                        ConvLayer::Stem(0) => (&model.stem[0], image, Activation::Relu),
                         ConvLayer::Stem(index) => (&model.stem[index], &current[..shape.input.len()], Activation::Relu),
                         ConvLayer::Transition(stage) => {
                             let Some(packed) = &model.stages[stage].transition else { continue };
@@ -76,17 +83,21 @@ impl Plan {
                     run_conv(kernels, pool, conv, source, rows, &mut next[..output.len()], scratch);
                     std::mem::swap(&mut current, &mut next);
                 }
-                Step::ConvBlock { stage, block, shape, rows } => {
+                Step::ConvBlock { stage, block, shape, rows, shared } => {
                     let (PackedBlock::Conv(packed) | PackedBlock::Attention(packed, _)) =
                         &model.stages[stage].blocks[block];
                     let task = ConvBlockTask { kernels, packed, shape, rows };
-                    task.run(pool, &current[..shape.len()], &mut next[..shape.len()], scratch);
+                    let (input, output) = (&current[..shape.len()], &mut next[..shape.len()]);
+                    match shared {
+                        None => task.run(pool, input, output, scratch),
+                        Some(shared) => task.run_shared(pool, shared, input, output, [contributions, scratch]),
+                    }
                     std::mem::swap(&mut current, &mut next);
                 }
-                Step::Attention { stage, block, shape, tokens } => {
+                Step::Attention { stage, block, shape, tokens, shared } => {
                     let PackedBlock::Attention(_, packed) = &model.stages[stage].blocks[block] else { continue };
-                    let task = AttentionTask { kernels, packed, count: shape.height * shape.width, tokens };
-                    let buffers = AttentionBuffers { keys_queries, partials, global, scratch };
+                    let task = AttentionTask { kernels, packed, count: shape.height * shape.width, tokens, shared };
+                    let buffers = AttentionBuffers { keys_queries, partials, contributions, global, scratch };
                     task.run(pool, &mut current[..shape.len()], buffers);
                 }
                 Step::Tap(tap, shape) => self.tap(tap, shape, &current[..shape.len()], next, sink),
@@ -208,6 +219,61 @@ impl ConvBlockTask<'_> {
             run_mlp(kernels, &packed.mlp, input, output, [tokens, shape.channels], hidden);
         });
     }
+
+    fn run_shared(
+        &self,
+        pool: &Pool,
+        shared: SharedMlp,
+        input: &[f32],
+        output: &mut [f32],
+        [contributions, scratch]: [&mut [f32]; 2],
+    ) {
+        let Self { kernels, packed, shape, .. } = *self;
+        let rows = shape.height.div_ceil(pool.threads());
+        let part = rows * shape.width * shape.channels;
+        let (mixed, contributions) = contributions.split_at_mut(shape.len());
+        let slices = [Parts::new(mixed, part), Parts::new(output, part)];
+        pool.for_each_part(shape.height.div_ceil(rows), slices, &mut [], |index, [mixed, output], _| {
+            let first = index * rows;
+            kernels.depthwise3x3(&packed.depthwise, input, shape, first..(first + rows).min(shape.height), mixed);
+            output.copy_from_slice(&input[index * part..][..output.len()]);
+        });
+        shared.add(kernels, pool, &packed.mlp, Some(mixed), output, [contributions, scratch]);
+    }
+}
+
+impl SharedMlp {
+    /// `output += mlp(input)`, where no `input` is given that of `output` as it was.
+    fn add(
+        self,
+        kernels: Kernels,
+        pool: &Pool,
+        mlp: &PackedMlp,
+        input: Option<&[f32]>,
+        output: &mut [f32],
+        [contributions, scratch]: [&mut [f32]; 2],
+    ) {
+        let mlp = mlp.kernel();
+        let channels = mlp.second.outputs();
+        let (all, part) = (output.len() / channels, self.tokens * channels);
+        let cuts = all.div_ceil(self.tokens);
+        let contributions = &mut contributions[..self.pieces * cuts * part];
+        let source = input.unwrap_or(output);
+        pool.for_each_part(self.pieces * cuts, [Parts::new(contributions, part)], scratch, |index, [sums], scratch| {
+            let (piece, first) = (index / cuts, index % cuts * self.tokens);
+            let tokens = self.tokens.min(all - first);
+            let input = Rows::new(&source[first * channels..], tokens, channels);
+            kernels.mlp_piece(mlp, piece, input, RowsMut::new(sums, tokens, channels), scratch);
+        });
+        // Cache lines of 16 floats, as many for each thread.
+        let share = output.len().div_ceil(pool.threads()).next_multiple_of(16);
+        let contributions: &[f32] = contributions;
+        pool.for_each_part(output.len().div_ceil(share), [Parts::new(output, share)], &mut [], |index, [output], _| {
+            for piece in contributions.chunks_exact(cuts * part) {
+                kernels.add(&piece[index * share..][..output.len()], output);
+            }
+        });
+    }
 }
 
 /// `output += mlp(input)` for a few tokens of `[tokens, channels]`.
@@ -241,21 +307,23 @@ struct AttentionTask<'a> {
     count: usize,
     /// Tokens of a task.
     tokens: usize,
+    shared: Option<SharedMlp>,
 }
 
 struct AttentionBuffers<'a> {
     keys_queries: &'a mut [f32],
     partials: &'a mut [f32],
+    contributions: &'a mut [f32],
     global: &'a mut [f32],
     scratch: &'a mut [f32],
 }
 
 impl AttentionTask<'_> {
     fn run(&self, pool: &Pool, map: &mut [f32], buffers: AttentionBuffers<'_>) {
-        let Self { kernels, packed, count, tokens } = *self;
+        let Self { kernels, packed, count, tokens, shared } = *self;
         let channels = packed.channels();
         let query_key = packed.query_key();
-        let AttentionBuffers { keys_queries, partials, global, scratch } = buffers;
+        let AttentionBuffers { keys_queries, partials, contributions, global, scratch } = buffers;
         let keys_queries = &mut keys_queries[..count * 2 * channels];
         let partials = &mut partials[..query_key.partials_len(count)];
         let global = &mut global[..channels];
@@ -270,12 +338,17 @@ impl AttentionTask<'_> {
         });
         kernels.attention_pool(packed.pooling, partials, global);
         let global: &[f32] = global;
-        let slices = [Parts::new(map, tokens * channels), Parts::new(keys_queries, tokens * 2 * channels)];
-        pool.for_each_part(tasks, slices, scratch, |_, [map, keys_queries], scratch| {
+        let slices = [Parts::new(&mut *map, tokens * channels), Parts::new(keys_queries, tokens * 2 * channels)];
+        pool.for_each_part(tasks, slices, &mut *scratch, |_, [map, keys_queries], scratch| {
             let count = map.len() / channels;
             let output = RowsMut::new(map, count, channels);
             kernels.attention_update(&packed.output, global, keys_queries, output, true, scratch);
-            run_mlp(kernels, &packed.mlp, MlpInput::Output, map, [count, channels], scratch);
+            if shared.is_none() {
+                run_mlp(kernels, &packed.mlp, MlpInput::Output, map, [count, channels], scratch);
+            }
         });
+        if let Some(shared) = shared {
+            shared.add(kernels, pool, &packed.mlp, None, map, [contributions, scratch]);
+        }
     }
 }

@@ -13,6 +13,7 @@ use swiftformer::{
 };
 use swiftformer_kernels::{ImageShape, Pool};
 
+use super::Pixels;
 use crate::interrupt;
 
 /// Runs before the first that counts.
@@ -65,6 +66,7 @@ impl Bench {
         size: Option<[usize; 2]>,
         options: &ModelOptions,
         batch: usize,
+        pixels: Pixels,
     ) -> anyhow::Result<Self> {
         let start = Instant::now();
         let checkpoint = open()?;
@@ -73,8 +75,7 @@ impl Bench {
         let macs = checkpoint.arch().macs(size).context("the model cannot take this size")?;
         drop(checkpoint);
         let channels = model.arch().config.num_channels;
-        // Values as a normalised photograph has them; their pattern does not matter for the time.
-        let image = (0..size[0] * size[1] * channels).map(|at| (at % 97) as f32 / 24.0 - 2.0).collect();
+        let image = (0..size[0] * size[1] * channels).map(|at| pixels.value(at)).collect();
         let bench = Self { model, size, batch, load: Duration::ZERO, macs, image };
         bench.network_plan()?;
         Ok(Self { load: start.elapsed(), ..bench })
@@ -119,14 +120,13 @@ impl Bench {
         let plan = self.network_plan()?;
         let pool = Pool::new(self.model.threads());
         let mut workspace = plan.workspace();
-        workspace.input_mut().copy_from_slice(&self.image);
         let steps = plan.steps();
         let mut best = vec![f64::INFINITY; steps.len()];
         let start = Instant::now();
         let mut runs = 0;
         while (start.elapsed() < time || runs < LEAST_RUNS) && !interrupt::requested() {
             let mut last = Instant::now();
-            plan.run_observed(&mut workspace, &pool, &mut LogitsOnly, |step| {
+            plan.run_observed(&self.image, &mut workspace, &pool, &mut LogitsOnly, |step| {
                 let now = Instant::now();
                 best[step] = best[step].min((now - last).as_secs_f64());
                 last = now;

@@ -1,5 +1,7 @@
 //! Both layers of an MLP on tiles, its hidden layer written in the tiles' order at once.
 
+use std::ops::Range;
+
 use super::block::Tiles;
 use super::finish::{self, Hidden, Store};
 use super::pack::{Depth, Splitter};
@@ -14,8 +16,12 @@ use crate::mlp::{Mlp, MlpInput};
 use crate::precision::Precision;
 use crate::rows::{Rows, RowsMut};
 
-/// Hidden channels, in groups, that the two layers of an MLP work on at a time.
-const HIDDEN_GROUPS: usize = 16;
+/// Hidden channels, in strips, that the two layers of an MLP work on at a time, at most: with 256 rows of them in three
+/// parts, and their inputs, the second-level cache is full.
+const PIECE_STRIPS: usize = 32;
+
+/// From this many strips on there are two pieces at least, so that two threads can share the weights.
+const SHARED_STRIPS: usize = 24;
 
 /// The matrices of an MLP that is packed in tiles.
 pub(crate) fn mlp_tiles(mlp: Mlp<'_>) -> Option<[&TileMatrix; 2]> {
@@ -32,7 +38,15 @@ pub(crate) fn mlp_scratch_len(first: &TileMatrix, second: &TileMatrix, rows: usi
 
 /// The hidden channels of the largest piece, as inputs of the second layer.
 fn piece_depth(second: &TileMatrix) -> Depth {
-    Depth { groups: second.depth.groups.min(HIDDEN_GROUPS), ..second.depth }
+    Depth { groups: second.depth.groups.min(PIECE_STRIPS), ..second.depth }
+}
+
+/// Pieces of an MLP with `strips` strips of hidden channels. This must not depend on the rows, for it decides the order of
+/// summation.
+pub(crate) fn mlp_pieces(first: &TileMatrix) -> usize {
+    let strips = first.strips();
+    let least = if strips < SHARED_STRIPS { 1 } else { 2 };
+    strips.div_ceil(PIECE_STRIPS).next_multiple_of(least)
 }
 
 /// One block of an MLP whose matrices lie in tiles.
@@ -43,6 +57,7 @@ pub(crate) struct MlpBlock<'a> {
     pub(crate) input: MlpInput<'a>,
     pub(crate) output: RowsMut<'a>,
     pub(crate) accumulate: bool,
+    pub(crate) pieces: Range<usize>,
     pub(crate) scratch: &'a mut [f32],
 }
 
@@ -51,7 +66,7 @@ impl Kernel for MlpBlock<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let Self { mlp, tiles, input, output, accumulate, scratch } = self;
+        let Self { mlp, tiles, input, output, accumulate, pieces, scratch } = self;
         let amx = isa.tiles().expect("tiles are packed for AMX only");
         if output.rows == 0 || mlp.second.outputs() == 0 {
             return;
@@ -68,13 +83,13 @@ impl Kernel for MlpBlock<'_> {
             };
             let view = InputView::rows(input, width);
             let output = (target, stride, mlp.second.outputs());
-            run(amx, tiles, mlp.activation, view, output, accumulate, scratch);
+            run(amx, tiles, (mlp.activation, pieces), view, output, accumulate, scratch);
         }
     }
 }
 
-/// `output = second(activation(first(input))) [+ output]`, the hidden layer in pieces that stay in cache. `input` may be
-/// what `output` points to: it is read before anything is written.
+/// `output = second(activation(first(input))) [+ output]`, the hidden layer in pieces that stay in cache, and of it these
+/// pieces only. `input` may be what `output` points to: it is read before anything is written.
 ///
 /// # Safety
 /// `input` and `output` lie within their data and fit the matrices, `columns` output channels of the second.
@@ -82,7 +97,7 @@ impl Kernel for MlpBlock<'_> {
 unsafe fn run(
     amx: Amx,
     [first, second]: [&TileMatrix; 2],
-    activation: Activation,
+    (activation, pieces): (Activation, Range<usize>),
     input: InputView<'_>,
     (output, stride, columns): (*mut f32, usize, usize),
     accumulate: bool,
@@ -91,21 +106,19 @@ unsafe fn run(
     let tiles = RowTiles::new(input.rows);
     let mut scratch = Scratch::new(scratch);
     let planes = scratch.planes(first.depth, tiles);
-    // As even as they go. This must not depend on the rows, for it decides the order of summation.
-    let all = first.strips();
-    let pieces = all.div_ceil(HIDDEN_GROUPS).max(1);
+    let (all, count) = (first.strips(), mlp_pieces(first));
+    // Strips before a piece; as even as they go.
+    let before = |piece: usize| piece * (all / count) + piece.min(all % count);
     let hidden = scratch.planes(piece_depth(second), tiles);
     let store = Store { output, stride, columns, activation: Activation::Identity };
     // SAFETY: as for `multiply`; a strip of hidden channels is a group of the second matrix's inputs.
     unsafe {
         split_rows(amx, first.depth, input, planes);
         let _open = Tiles::open(tiles.height);
-        let mut start = 0;
-        for piece in 0..pieces {
-            let count = all / pieces + usize::from(piece < all % pieces);
-            let strips = start..start + count;
+        for piece in pieces.clone() {
+            let strips = before(piece)..before(piece + 1);
             let splitter = Splitter::new();
-            let to_hidden = Hidden { planes: hidden, depth: second.depth, first: start, splitter, activation };
+            let to_hidden = Hidden { planes: hidden, depth: second.depth, first: strips.start, splitter, activation };
             let product = Product { matrix: first, planes, steps: 0..first.depth.steps(), strips: strips.clone() };
             if second.depth.precision == Precision::Bf16 && activation == Activation::Gelu {
                 product.run::<_, { finish::GELU_TO_BF16 }, false>(amx, to_hidden);
@@ -113,12 +126,11 @@ unsafe fn run(
                 product.run_activated::<_, false>(amx, activation, to_hidden);
             }
             let product = Product { matrix: second, planes: hidden, steps: strips, strips: 0..second.strips() };
-            if accumulate || piece > 0 {
+            if accumulate || piece > pieces.start {
                 product.run::<_, { finish::IDENTITY }, true>(amx, store);
             } else {
                 product.run::<_, { finish::IDENTITY }, false>(amx, store);
             }
-            start += count;
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::activation::Activation;
 use crate::isa::{Isa, amx::Amx};
 use crate::pointwise::Epilogue;
 
-pub(crate) use self::mlp::{MlpBlock, mlp_scratch_len, mlp_tiles};
+pub(crate) use self::mlp::{MlpBlock, mlp_pieces, mlp_scratch_len, mlp_tiles};
 pub(crate) use self::pack::TileMatrix;
 
 /// Most rows of a call: what a block of tokens and its hidden activations may take of the second-level cache.

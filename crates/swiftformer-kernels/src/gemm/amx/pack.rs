@@ -6,9 +6,11 @@
 
 use core::arch::x86_64::*;
 
-use half::bf16;
-
-use crate::{Precision, buffer::AlignedBuffer};
+use crate::{
+    Precision,
+    buffer::AlignedBuffer,
+    isa::{Isa, amx::Amx},
+};
 
 /// Bytes of a tile of weights.
 pub(super) const TILE_BYTES: usize = 1024;
@@ -93,7 +95,9 @@ pub(crate) struct TileMatrix {
 
 impl TileMatrix {
     /// Packs `[outputs, inputs]`.
+    #[inline(always)]
     pub(crate) fn pack(
+        amx: Amx,
         precision: Precision,
         weight: &[f32],
         bias: Option<&[f32]>,
@@ -111,38 +115,52 @@ impl TileMatrix {
         if let Some(bias) = bias {
             packed.bias[..outputs].copy_from_slice(bias);
         }
-        for column in 0..outputs {
-            let row = &weight[column * inputs..][..inputs];
-            let strip = packed.strip(column / TILE_COLUMNS / 2);
-            // Where this column starts in its strip's first tile, and from a tile of it to the next.
-            let strip_start = strip.first_tile * depth.tiles() * TILE_LEN;
-            let start = strip_start + (column / TILE_COLUMNS % 2) * TILE_LEN + 2 * (column % TILE_COLUMNS);
-            let step = strip.tiles * TILE_LEN;
-            for (group, values) in row.chunks(GROUP).enumerate() {
-                let target = &mut packed.weight[start + group * depth.parts() * step..];
-                for (input, &value) in values.iter().enumerate() {
-                    // Two inputs lie side by side, the next two a row further.
-                    let at = |input: usize| input / 2 * (WEIGHT_ROW / 2) + input % 2;
+        let columns = weight.chunks(TILE_COLUMNS * inputs.max(1)).take(column_tiles);
+        for (index, columns) in columns.enumerate() {
+            packed.pack_columns(amx, index, columns, inputs);
+        }
+        packed
+    }
+
+    /// Packs tile `index` of output channels, whose weights are `[channels, inputs]`.
+    #[inline(always)]
+    fn pack_columns(&mut self, amx: Amx, index: usize, columns: &[f32], inputs: usize) {
+        let Depth { precision, groups, .. } = self.depth;
+        let strip = self.strip(index / 2);
+        let start = (strip.first_tile * self.depth.tiles() + index % 2) * TILE_LEN;
+        // From one part of a group to the next, and from a group to the next.
+        let part = strip.tiles * TILE_LEN;
+        let step = self.depth.parts() * part;
+        let mut tiles = [Pairs::default(); PARTS];
+        for group in 0..self.depth.steps() {
+            for (column, row) in columns.chunks_exact(inputs).enumerate() {
+                let row = &row[group * GROUP..inputs.min((group + 1) * GROUP)];
+                let (first, second) = row.split_at(row.len().min(16));
+                let (first, second) = (amx.load_chunk(first), amx.load_chunk(second));
+                // SAFETY: the token proves AVX-512.
+                unsafe {
                     if precision == Precision::Bf16 {
-                        target[at(input)] = bf16::from_f32(value).to_bits();
+                        tiles[0].set(column, round(first), round(second));
                         continue;
                     }
-                    let [high, middle, low] = split(value);
-                    if group < depth.groups {
-                        target[at(input)] = high;
-                        target[step + at(input)] = middle;
-                        target[2 * step + at(input)] = low;
+                    let [high, middle, low] = split(first);
+                    let rows = if group < groups {
+                        let second = split(second);
+                        [[high, second[0]], [middle, second[1]], [low, second[2]]]
                     } else {
-                        for (tile, [first, second]) in [[high, middle], [low, high], [middle, high]].iter().enumerate()
-                        {
-                            target[tile * step + at(input)] = *first;
-                            target[tile * step + at(input + 16)] = *second;
-                        }
+                        [[high, middle], [low, high], [middle, high]]
+                    };
+                    for (tile, [first, second]) in tiles.iter_mut().zip(rows) {
+                        tile.set(column, first, second);
                     }
                 }
             }
+            for (index, tile) in tiles[..self.depth.parts()].iter().enumerate() {
+                let target = &mut self.weight[start + group * step + index * part..][..TILE_LEN];
+                // SAFETY: the token proves AVX-512.
+                unsafe { tile.write(target) };
+            }
         }
-        packed
     }
 
     /// Strips of output channels.
@@ -177,19 +195,99 @@ pub(super) struct Strip {
     pub(super) tiles: usize,
 }
 
-/// The three bfloat16 whose sum is `value`, each nearest to what is left.
-fn split(value: f32) -> [u16; 3] {
-    let mut high = bf16::from_f32(value);
-    if !value.is_finite() {
-        return [high.to_bits(), 0, 0];
+/// A tile of weights before it is turned: for each of 16 output channels 16 pairs of inputs.
+#[derive(Clone, Copy, Default)]
+#[repr(C, align(64))]
+struct Pairs([[u32; 16]; TILE_COLUMNS]);
+
+impl Pairs {
+    /// Sets the inputs of a channel: 16, then 16 more.
+    ///
+    /// # Safety
+    /// The CPU has AVX-512.
+    #[inline(always)]
+    unsafe fn set(&mut self, column: usize, first: __m256i, second: __m256i) {
+        let row = &mut self.0[column];
+        // SAFETY: a row has 64 bytes, each half of it 32; the caller vouches for the instructions.
+        unsafe {
+            _mm256_storeu_si256(row.as_mut_ptr().cast(), first);
+            _mm256_storeu_si256(row[8..].as_mut_ptr().cast(), second);
+        }
     }
-    if !high.is_finite() {
-        // The largest numbers would round to infinity.
-        high = bf16::from_bits((value.to_bits() >> 16) as u16);
+
+    /// Writes the tile as the CPU reads it: a row for each pair of inputs, with all channels.
+    ///
+    /// # Safety
+    /// The CPU has AVX-512.
+    #[inline(always)]
+    unsafe fn write(&self, target: &mut [u16]) {
+        const { assert!(size_of::<Self>() == TILE_BYTES) };
+        for (pair, row) in target.as_chunks_mut::<{ WEIGHT_ROW / 2 }>().0.iter_mut().enumerate() {
+            let columns = self.0.map(|column| column[pair % 16]);
+            // SAFETY: both have 64 bytes; the caller vouches for the instructions.
+            unsafe { _mm512_storeu_si512(row.as_mut_ptr().cast(), _mm512_loadu_si512(columns.as_ptr().cast())) };
+        }
     }
-    let rest = value - high.to_f32();
-    let middle = bf16::from_f32(rest);
-    [high, middle, bf16::from_f32(rest - middle.to_f32())].map(bf16::to_bits)
+}
+
+/// The three bfloat16 whose sum is the value, each nearest to what is left: sixteen times high, middle, low.
+///
+/// # Safety
+/// The CPU has AVX-512.
+#[inline(always)]
+unsafe fn split(value: __m512) -> [__m256i; PARTS] {
+    // SAFETY: registers only; the caller vouches for the instructions.
+    unsafe {
+        let infinity = _mm512_set1_epi32(0x7f80_0000);
+        let magnitude = |bits: __m512i| _mm512_and_si512(bits, _mm512_set1_epi32(0x7fff_ffff));
+        let bits = _mm512_castps_si512(value);
+        let rounded = rounded_bits(value);
+        // The largest numbers would round to infinity: they are cut off.
+        let too_large =
+            _mm512_cmplt_epi32_mask(magnitude(bits), infinity) & _mm512_cmpge_epi32_mask(magnitude(rounded), infinity);
+        let high = _mm512_mask_and_epi32(rounded, too_large, bits, _mm512_set1_epi32(0xffff_0000u32 as i32));
+        // Of an infinity or NaN nothing is left.
+        let finite = _mm512_cmplt_epi32_mask(magnitude(bits), infinity);
+        let rest = _mm512_maskz_sub_ps(finite, value, _mm512_castsi512_ps(high));
+        let middle = rounded_bits(rest);
+        let low = rounded_bits(_mm512_sub_ps(rest, _mm512_castsi512_ps(middle)));
+        [upper_halves(high), upper_halves(middle), upper_halves(low)]
+    }
+}
+
+/// The nearest bfloat16.
+///
+/// # Safety
+/// The CPU has AVX-512.
+#[inline(always)]
+unsafe fn round(value: __m512) -> __m256i {
+    // SAFETY: as the caller promises.
+    unsafe { upper_halves(rounded_bits(value)) }
+}
+
+/// # Safety
+/// The CPU has AVX-512.
+#[inline(always)]
+unsafe fn upper_halves(bits: __m512i) -> __m256i {
+    // SAFETY: registers only; the caller vouches for the instructions.
+    unsafe { _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(bits)) }
+}
+
+/// The nearest bfloat16, ties to even, as the bits of an `f32`; NaN stays NaN.
+///
+/// # Safety
+/// The CPU has AVX-512.
+#[inline(always)]
+unsafe fn rounded_bits(value: __m512) -> __m512i {
+    // SAFETY: registers only; the caller vouches for the instructions.
+    unsafe {
+        let bits = _mm512_castps_si512(value);
+        let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+        let sum = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+        let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(value, value);
+        let kept = _mm512_mask_or_epi32(sum, nan, bits, _mm512_set1_epi32(0x0040_0000));
+        _mm512_and_si512(kept, _mm512_set1_epi32(0xffff_0000u32 as i32))
+    }
 }
 
 /// The vectors that splitting needs.
@@ -280,14 +378,64 @@ impl Splitter {
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
+
     use super::*;
+
+    /// The parts of sixteen numbers, or `None` where this machine has not the instructions (said aloud).
+    fn parts_of(values: [f32; 16]) -> Option<[[u16; 16]; PARTS]> {
+        #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
+        unsafe fn all(values: [f32; 16]) -> [[u16; 16]; PARTS] {
+            // SAFETY: 64 readable bytes, and 32 bytes each as they are.
+            unsafe {
+                split(_mm512_loadu_ps(values.as_ptr())).map(|part| core::mem::transmute::<__m256i, [u16; 16]>(part))
+            }
+        }
+        if crate::Kernels::with(crate::IsaKind::Avx512).is_none() {
+            eprintln!("this machine has no AVX-512");
+            return None;
+        }
+        // SAFETY: just detected.
+        Some(unsafe { all(values) })
+    }
 
     #[test]
     fn the_three_parts_of_a_number_add_up_to_it() {
-        for value in [1.0f32, -1.0, 0.1, 1.234_567_9, -2.5e-7, 1e30, 16_777_215.0, f32::MAX, 0.0, -0.0] {
-            let sum: f64 = split(value).into_iter().map(|part| bf16::from_bits(part).to_f64()).sum();
-            assert_eq!(sum, f64::from(value));
+        let values = [
+            1.0f32,
+            -1.0,
+            0.1,
+            1.234_567_9,
+            -2.5e-7,
+            1e30,
+            16_777_215.0,
+            f32::MAX,
+            0.0,
+            -0.0,
+            f32::MIN,
+            1e-30,
+            -6.5e4,
+            -7.654_321e-12,
+            8_388_609.0,
+            0.333_333_34,
+        ];
+        let Some(parts) = parts_of(values) else { return };
+        for (lane, value) in values.into_iter().enumerate() {
+            let [high, middle, low] = parts.map(|part| bf16::from_bits(part[lane]));
+            assert_eq!(high.to_f64() + middle.to_f64() + low.to_f64(), f64::from(value), "{high} {middle} {low}");
+            let nearest = bf16::from_f32(value);
+            assert!(high == nearest || !nearest.is_finite(), "{high} is nearest to {value}");
         }
+    }
+
+    #[test]
+    fn infinity_and_nan_are_their_own_high_part() {
+        let mut values = [f32::NAN; 16];
+        values[..3].copy_from_slice(&[f32::INFINITY, f32::NEG_INFINITY, f32::from_bits(0x7f80_0001)]);
+        let Some(parts) = parts_of(values) else { return };
+        assert_eq!(parts[0][..2], [0x7f80, 0xff80]);
+        assert!(parts[0][2..].iter().all(|&high| bf16::from_bits(high).is_nan()));
+        assert_eq!(parts[1..], [[0; 16]; 2]);
     }
 
     #[test]
