@@ -99,7 +99,7 @@ mod with_training {
             };
             let mut child = command(&list).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
             // Later from time to time, so that a slow machine gets on.
-            let patience = took * (attempt + 4) / 10;
+            let patience = took * (attempt + 1) / 20;
             let begun = Instant::now();
             let status = loop {
                 match child.try_wait().unwrap() {
@@ -120,7 +120,7 @@ mod with_training {
                 }
             }
         }
-        assert!(kills > 1, "killed only {kills} times");
+        assert!(kills > 0, "it was never killed");
         same(&whole, &killed);
     }
 
