@@ -85,5 +85,5 @@ fn differences_are_listed() {
     let recipe = Recipe::default();
     let differences = recipe.differences(&recipe.with(["lr=0.5", "seed=3"]).unwrap()).unwrap();
     let lines: Vec<String> = differences.iter().map(ToString::to_string).collect();
-    assert_eq!(lines, ["schedule.lr: 0.001 -> 0.5", "run.seed: 0 -> 3"]);
+    assert_eq!(lines, ["run.seed: 0 -> 3", "schedule.lr: 0.001 -> 0.5"]);
 }
