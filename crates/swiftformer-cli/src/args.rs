@@ -5,7 +5,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::commands::{
     bench::BenchArgs, classify::ClassifyArgs, convert::ConvertArgs, embed::EmbedArgs, eval::EvalArgs,
-    forward::ForwardArgs, info::InfoArgs, preprocess::PreprocessArgs, synth::SynthArgs,
+    forward::ForwardArgs, info::InfoArgs, preprocess::PreprocessArgs, synth::SynthArgs, train::TrainArgs,
 };
 
 /// SwiftFormer vision models: classify photographs, embed them, convert and inspect models.
@@ -20,6 +20,7 @@ use crate::commands::{
   swiftformer classify photos/ 'more/*.png' --model l1 --format json > answers.jsonl
   swiftformer embed photos/ --model s --output embeddings.npy
   swiftformer info timm/swiftformer_xs.dist_in1k
+  swiftformer train photos/ --output runs/photos
 
 Exit codes: 0 all done, 1 some images failed, 2 wrong usage or a model or output that cannot be used, 130 Ctrl-C."
 )]
@@ -57,6 +58,7 @@ pub enum Command {
     Convert(ConvertArgs),
     Info(InfoArgs),
     Synth(SynthArgs),
+    Train(TrainArgs),
     Bench(BenchArgs),
 }
 

@@ -73,6 +73,12 @@ pub fn error(text: &str) {
     message("error", text);
 }
 
+/// Prints something worth knowing.
+#[cfg(feature = "train")]
+pub fn note(text: &str) {
+    message("note", text);
+}
+
 /// Prints a message on stderr; when that is closed, there is nobody left to tell.
 fn message(kind: &str, text: &str) {
     progress::suspended(|| drop(writeln!(io::stderr(), "{kind}: {text}")));

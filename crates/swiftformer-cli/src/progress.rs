@@ -45,6 +45,20 @@ impl Progress {
         progress
     }
 
+    /// A bar over the batches of an epoch, with a text behind it.
+    #[cfg(feature = "train")]
+    pub fn training() -> Self {
+        Self::new(1, "{bar:20} {pos}/{len} {msg}", true)
+    }
+
+    /// `done` of `total` batches are done, and `text` says how well.
+    #[cfg(feature = "train")]
+    pub fn set_training(&mut self, done: usize, total: usize, text: String) {
+        self.bar.set_length(total as u64);
+        self.bar.set_message(text);
+        self.set(done as u64);
+    }
+
     fn new(total: u64, style: &str, wanted: bool) -> Self {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template(style) {

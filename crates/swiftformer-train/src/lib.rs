@@ -17,6 +17,8 @@
 //! | `optim` | AdamW and SGD, weight decay groups, clipping, averaged weights |
 //! | `schedule` | learning rates by epoch and by step |
 //! | `trainer` | one step after the other, and their state for resuming |
+//! | `recipe` | every setting of a run as a readable file |
+//! | `run` | from a data set and a recipe to a folder with a trained model |
 
 pub mod augment;
 pub mod data;
@@ -29,7 +31,11 @@ pub mod model;
 mod ops;
 #[cfg(feature = "engine")]
 pub mod optim;
+#[cfg(feature = "engine")]
+pub mod recipe;
 pub mod rng;
+#[cfg(feature = "engine")]
+pub mod run;
 #[cfg(feature = "engine")]
 pub mod schedule;
 pub mod synth;

@@ -11,6 +11,10 @@ pub(crate) const ORDER: u64 = 2;
 pub(crate) const AUGMENT: u64 = 3;
 pub(crate) const MIX: u64 = 4;
 pub(crate) const SYNTH: u64 = 5;
+#[cfg(feature = "engine")]
+pub(crate) const DROP: u64 = 6;
+#[cfg(feature = "engine")]
+pub(crate) const HEADS: u64 = 7;
 
 const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 

@@ -13,3 +13,4 @@ mod inputs;
 mod preprocess;
 mod support;
 mod synth;
+mod train;

@@ -1,0 +1,130 @@
+//! The folder of a run: files that are there whole or not at all, whenever the program is killed.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use swiftformer::{
+    arch::Arch, image::Preprocessor, tensor::TensorMap, weights::names::Layout, weights::safetensors,
+    weights::state::StateDict,
+};
+
+use super::RunError;
+
+/// Writes `bytes` beside `path`, on the disk itself, and renames.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
+    let failed = |source| RunError::Write { path: path.to_owned(), source };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let aside = path.with_file_name(format!(".{name}.partial"));
+    let written = || -> io::Result<()> {
+        let mut file = File::create(&aside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&aside, path)?;
+        sync_folder(path)
+    };
+    written().map_err(|error| {
+        // On a full disk the half of a file is in the way.
+        let _ = fs::remove_file(&aside);
+        failed(error)
+    })
+}
+
+/// Makes a rename lasting; systems that cannot open folders do without.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent().map(File::open) {
+        Some(Ok(folder)) => folder.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn write_tensors(path: &Path, tensors: &TensorMap) -> Result<(), RunError> {
+    let bytes = safetensors::to_bytes(tensors)
+        .map_err(|error| RunError::Write { path: path.to_owned(), source: io::Error::other(error) })?;
+    write(path, &bytes)
+}
+
+/// Where the files of a run lie.
+#[derive(Clone, Debug)]
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+}
+
+impl Folder {
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Makes the folder, which must be empty where it is there.
+    pub(super) fn create(path: &Path) -> Result<Self, RunError> {
+        let failed = |source| RunError::Write { path: path.to_owned(), source };
+        fs::create_dir_all(path).map_err(failed)?;
+        if fs::read_dir(path).map_err(failed)?.next().is_some() {
+            return Err(RunError::Exists { path: path.to_owned() });
+        }
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// Writes what a model folder holds beside the weights: for the best model and for the last.
+    pub(super) fn write_configs(&self, arch: &Arch, preprocessor: &Preprocessor) -> Result<(), RunError> {
+        let config = arch.config.to_hf_json()?;
+        let preprocessor =
+            preprocessor.to_preprocessor_config().map_err(|error| RunError::Setting(error.to_string()))?;
+        let preprocessor = format!("{preprocessor:#}\n");
+        let last = self.file(super::LAST);
+        fs::create_dir_all(&last).map_err(|source| RunError::Write { path: last.clone(), source })?;
+        for folder in [&self.path, &last] {
+            write(&folder.join("config.json"), config.as_bytes())?;
+            write(&folder.join("preprocessor_config.json"), preprocessor.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Writes the weights of the model in `folder` of the run (the run's own when empty).
+    pub(super) fn write_weights(&self, folder: &str, arch: &Arch, state: &StateDict) -> Result<(), RunError> {
+        let tensors = state.to_tensors(arch, Layout::HuggingFace);
+        write_tensors(&self.path.join(folder).join("model.safetensors"), &tensors)
+    }
+}
+
+/// The lines of `metrics.jsonl`.
+#[derive(Debug)]
+pub(super) struct Journal {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+}
+
+impl Journal {
+    /// Goes on behind the first `bytes` bytes; what follows belongs to steps that are done again.
+    pub(super) fn open(folder: &Folder, bytes: u64) -> Result<Self, RunError> {
+        let path = folder.file(super::METRICS);
+        let failed = |source| RunError::Write { path: path.clone(), source };
+        let open = || -> io::Result<(File, u64)> {
+            let file = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(&path)?;
+            let bytes = bytes.min(file.metadata()?.len());
+            file.set_len(bytes)?;
+            drop(file);
+            Ok((OpenOptions::new().append(true).open(&path)?, bytes))
+        };
+        let (file, bytes) = open().map_err(failed)?;
+        Ok(Self { path, file, bytes })
+    }
+
+    pub(super) fn add(&mut self, line: &impl serde::Serialize) -> Result<(), RunError> {
+        let failed = |source| RunError::Write { path: self.path.clone(), source };
+        let mut text = serde_json::to_vec(line).map_err(|error| failed(io::Error::other(error)))?;
+        text.push(b'\n');
+        self.file.write_all(&text).map_err(failed)?;
+        self.bytes += text.len() as u64;
+        Ok(())
+    }
+
+    /// How long it is, once that is on the disk.
+    pub(super) fn sync(&mut self) -> Result<u64, RunError> {
+        self.file.sync_data().map_err(|source| RunError::Write { path: self.path.clone(), source })?;
+        Ok(self.bytes)
+    }
+}
