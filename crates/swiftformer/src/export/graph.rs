@@ -220,6 +220,32 @@ pub struct Info {
     pub version: &'static str,
 }
 
+impl Info {
+    /// The model in a line.
+    pub fn description(&self) -> String {
+        format!("SwiftFormer `{}`, attention dialect {}", self.model, self.dialect)
+    }
+
+    /// Keys and values for a format's metadata; lists are JSON. `labels` are there if they are to be embedded.
+    pub fn entries(&self) -> Vec<(&'static str, String)> {
+        let json = |values: &[f64]| format!("{values:?}");
+        let mut entries = vec![
+            ("model", self.model.clone()),
+            ("version", self.version.to_owned()),
+            ("dialect", self.dialect.to_string()),
+            ("normalize_qk", self.normalize_qk.to_string()),
+            ("rescale", self.rescale.to_string()),
+            ("mean", json(&self.mean)),
+            ("std", json(&self.std)),
+            ("preprocessing", self.preprocessing.clone()),
+        ];
+        if !self.labels.is_empty() {
+            entries.push(("labels", serde_json::Value::from(self.labels.clone()).to_string()));
+        }
+        entries
+    }
+}
+
 /// A network ready to be printed in any format.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lowered {

@@ -16,15 +16,20 @@
 //! smallest 16-bit float, where PyTorch's `normalize` has 10⁻¹².
 
 mod artifact;
+pub mod coreml;
 mod error;
+mod format;
 mod graph;
 mod interpret;
 mod lower;
+pub mod onnx;
 mod options;
+mod protobuf;
 
 pub use self::{
     artifact::Artifact,
     error::ExportError,
+    format::Format,
     graph::{Affine, Conv2d, Info, Linear, Lowered, Node, Op, Over, Reduction, Shape, Value, ValueId},
     interpret::{Rounding, interpret},
     lower::lower,

@@ -68,6 +68,8 @@ macro_rules! named {
     };
 }
 
+pub(super) use named;
+
 named! {
     /// What weights and values are stored as.
     FloatType, "precision" {
