@@ -5,7 +5,8 @@ use tracing::level_filters::LevelFilter;
 
 use crate::commands::{
     bench::BenchArgs, classify::ClassifyArgs, convert::ConvertArgs, embed::EmbedArgs, eval::EvalArgs,
-    forward::ForwardArgs, info::InfoArgs, preprocess::PreprocessArgs, synth::SynthArgs, train::TrainArgs,
+    export::ExportArgs, forward::ForwardArgs, info::InfoArgs, preprocess::PreprocessArgs, synth::SynthArgs,
+    train::TrainArgs,
 };
 
 /// SwiftFormer vision models: classify photographs, embed them, convert and inspect models.
@@ -19,6 +20,7 @@ use crate::commands::{
   swiftformer classify photo.jpg --model xs
   swiftformer classify photos/ 'more/*.png' --model l1 --format json > answers.jsonl
   swiftformer embed photos/ --model s --output embeddings.npy
+  swiftformer export l1 l1.onnx --verify
   swiftformer info timm/swiftformer_xs.dist_in1k
   swiftformer train photos/ --output runs/photos
 
@@ -56,6 +58,7 @@ pub enum Command {
     Forward(ForwardArgs),
     Preprocess(PreprocessArgs),
     Convert(ConvertArgs),
+    Export(ExportArgs),
     Info(InfoArgs),
     Synth(SynthArgs),
     Train(TrainArgs),

@@ -13,6 +13,7 @@ mod outcome;
 mod partial;
 mod progress;
 mod rows;
+mod size;
 
 use std::process::ExitCode;
 

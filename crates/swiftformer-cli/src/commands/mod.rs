@@ -5,6 +5,7 @@ pub mod classify;
 pub mod convert;
 pub mod embed;
 pub mod eval;
+pub mod export;
 pub mod forward;
 pub mod info;
 pub mod preprocess;
@@ -20,6 +21,7 @@ pub fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Classify(args) => classify::run(&args),
         Command::Embed(args) => embed::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Forward(args) => forward::run(&args),
         Command::Preprocess(args) => preprocess::run(&args),
         Command::Convert(args) => convert::run(&args),

@@ -6,6 +6,7 @@ mod classify;
 mod convert;
 mod embed;
 mod eval;
+mod export;
 mod forward;
 mod heatmap;
 mod info;
