@@ -31,6 +31,9 @@ const GRAPH: &str = "Graph";
   coreml  .mlpackage, an ML Program for iOS 16, macOS 13 and later; with --with-preprocessing the input is an image, and
           with class names --outputs probabilities is a classifier. Made by the format's rules, but never run: there is no
           Core ML outside Apple's systems
+  litert  .tflite (TensorFlow Lite) with metadata, class names in a zip archive behind it; operators that XNNPACK takes whole.
+          Input pixel_values [N, H, W, 3]; values and inputs are f32 also with --precision f16, which halves the weights
+  ncnn    folder with model.ncnn.param, model.ncnn.bin, model.json (preprocessing) and labels.txt; one image at a time
 
 BatchNorms, layer scales and the two heads are folded. Nothing is reshaped between image and scores, and all values stay
 within the range of 16-bit floats. The same model and options give the same bytes.
@@ -38,6 +41,8 @@ within the range of 16-bit floats. The same model and options give the same byte
 Examples:
   swiftformer export xs xs.onnx
   swiftformer export timm/swiftformer_l1.dist_in1k l1.onnx --precision f16 --labels embed
+  swiftformer export xs xs.tflite --format litert --precision f16 --labels embed
+  swiftformer export xs xs-ncnn --format ncnn
   swiftformer export xs xs.mlpackage --format coreml --outputs probabilities --with-preprocessing --labels embed
   swiftformer export runs/photos photos.onnx --batch dynamic --outputs probabilities --with-preprocessing --verify")]
 pub struct ExportArgs {

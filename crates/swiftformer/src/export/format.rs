@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{Artifact, ExportError, FloatType, Lowered, coreml, onnx, options::named};
+use super::{Artifact, ExportError, FloatType, Lowered, coreml, litert, ncnn, onnx, options::named};
 
 named! {
     /// A file format.
@@ -12,6 +12,10 @@ named! {
         Onnx = "onnx",
         /// A Core ML package, for iOS 16, macOS 13 and later.
         CoreMl = "coreml",
+        /// LiteRT (TensorFlow Lite), for Android and others.
+        LiteRt = "litert",
+        /// ncnn, for phones and small computers.
+        Ncnn = "ncnn",
     }
 }
 
@@ -29,6 +33,8 @@ impl Format {
         match self {
             Self::Onnx => onnx::print(lowered),
             Self::CoreMl => coreml::print(lowered),
+            Self::LiteRt => litert::print(lowered),
+            Self::Ncnn => ncnn::print(lowered),
         }
     }
 }
