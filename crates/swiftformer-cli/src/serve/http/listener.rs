@@ -31,12 +31,19 @@ use crate::serve::server::Shared;
 const REFUSED_AT_A_TIME: usize = 64;
 /// A pause when the system has no more file handles, say.
 const BREATH: Duration = Duration::from_millis(20);
+/// Connections that the system may hold for us, which is more than it does.
+const BACKLOG: usize = 4096;
 /// How long idle connections stay open while the server ends: a request that is on its way is answered.
 const GRACE: Duration = Duration::from_millis(250);
 
 /// Takes connections in.
 pub struct Listener {
     listener: TcpListener,
+    door: Door,
+}
+
+/// What every connection passes.
+struct Door {
     tls: Option<TlsAcceptor>,
     router: Router,
     patience: Patience,
@@ -65,18 +72,18 @@ impl Listener {
         server: Shared,
     ) -> Self {
         let room = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
-        Self { listener, tls, router, patience, room, refusals: Arc::new(Semaphore::new(REFUSED_AT_A_TIME)), server }
+        let refusals = Arc::new(Semaphore::new(REFUSED_AT_A_TIME));
+        Self { listener, door: Door { tls, router, patience, room, refusals, server } }
     }
 
     /// Answers until `ending` turns true, and then what was accepted; gives how many connections had to be cut off.
     pub async fn run(self, mut ending: watch::Receiver<bool>, drain: Drain) -> usize {
         let (close, draining) = watch::channel(false);
         let mut connections = JoinSet::new();
-        let accept = |stream, connections: &mut JoinSet<()>| self.accept(stream, connections, draining.clone());
         loop {
             tokio::select! {
                 stream = self.listener.accept() => match stream {
-                    Ok((stream, _)) => accept(stream, &mut connections),
+                    Ok((stream, _)) => self.door.accept(stream, &mut connections, &draining),
                     Err(error) => pause(&error).await,
                 },
                 _ = connections.join_next(), if !connections.is_empty() => {}
@@ -85,18 +92,24 @@ impl Listener {
         }
         // Every answer now closes its connection, and load balancers are told that this server is not ready.
         let until = Instant::now() + drain.delay;
-        while let Ok(accepted) = timeout(until.saturating_duration_since(Instant::now()), self.listener.accept()).await
+        while Instant::now() < until
+            && let Ok(accepted) = timeout(until.saturating_duration_since(Instant::now()), self.listener.accept()).await
         {
             match accepted {
-                Ok((stream, _)) => accept(stream, &mut connections),
+                Ok((stream, _)) => self.door.accept(stream, &mut connections, &draining),
                 Err(error) => pause(&error).await,
             }
         }
-        // What the system has accepted for us already.
-        while let Ok(Ok((stream, _))) = timeout(Duration::ZERO, self.listener.accept()).await {
-            accept(stream, &mut connections);
+        // What the system has accepted for us already: closing the socket would reset it.
+        if let Ok(listener) = self.listener.into_std() {
+            for (stream, _) in (0..BACKLOG).map_while(|_| listener.accept().ok()) {
+                if stream.set_nonblocking(true).is_ok()
+                    && let Ok(stream) = TcpStream::from_std(stream)
+                {
+                    self.door.accept(stream, &mut connections, &draining);
+                }
+            }
         }
-        drop(self.listener);
         let all = async { while connections.join_next().await.is_some() {} };
         let end = async {
             sleep(GRACE).await;
@@ -109,8 +122,11 @@ impl Listener {
             () = end => connections.len(),
         }
     }
+}
 
-    fn accept(&self, stream: TcpStream, connections: &mut JoinSet<()>, draining: watch::Receiver<bool>) {
+impl Door {
+    fn accept(&self, stream: TcpStream, connections: &mut JoinSet<()>, draining: &watch::Receiver<bool>) {
+        let draining = draining.clone();
         // Answers are written whole: waiting for more to send only delays them.
         drop(stream.set_nodelay(true));
         let (tls, router, patience) = (self.tls.clone(), self.router.clone(), self.patience);
