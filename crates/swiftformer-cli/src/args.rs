@@ -8,6 +8,8 @@ use crate::commands::{
     export::ExportArgs, forward::ForwardArgs, info::InfoArgs, preprocess::PreprocessArgs, synth::SynthArgs,
     train::TrainArgs,
 };
+#[cfg(feature = "serve")]
+use crate::serve::ServeArgs;
 
 /// SwiftFormer vision models: classify photographs, embed them, convert and inspect models.
 #[derive(Debug, Parser)]
@@ -47,9 +49,20 @@ impl Cli {
             (false, _) => LevelFilter::DEBUG,
         }
     }
+
+    /// Which messages a server logs: one step more, because nobody watches it.
+    #[cfg(feature = "serve")]
+    pub fn log_level(&self) -> LevelFilter {
+        match (self.quiet, self.verbose) {
+            (true, _) => LevelFilter::WARN,
+            (false, 0) => LevelFilter::INFO,
+            (false, _) => LevelFilter::DEBUG,
+        }
+    }
 }
 
 /// What to do.
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Classify(ClassifyArgs),
@@ -57,6 +70,8 @@ pub enum Command {
     Eval(EvalArgs),
     Forward(ForwardArgs),
     Preprocess(PreprocessArgs),
+    #[cfg(feature = "serve")]
+    Serve(ServeArgs),
     Convert(ConvertArgs),
     Export(ExportArgs),
     Info(InfoArgs),

@@ -24,6 +24,8 @@ pub fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Export(args) => export::run(&args),
         Command::Forward(args) => forward::run(&args),
         Command::Preprocess(args) => preprocess::run(&args),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => crate::serve::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Synth(args) => synth::run(&args),
