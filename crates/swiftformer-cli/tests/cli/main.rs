@@ -14,3 +14,5 @@ mod preprocess;
 mod support;
 mod synth;
 mod train;
+#[cfg(feature = "train")]
+mod train_parallel;
