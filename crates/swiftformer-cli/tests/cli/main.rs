@@ -15,3 +15,5 @@ mod preprocess;
 mod support;
 mod synth;
 mod train;
+#[cfg(feature = "train")]
+mod train_parallel;

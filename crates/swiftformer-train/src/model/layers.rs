@@ -32,7 +32,7 @@ impl<'a> Layers<'a> {
         Self {
             network,
             leaves: train.map(|(leaves, _)| leaves),
-            random: RefCell::new(Random::new(train.map_or(0, |(_, seed)| seed))),
+            random: RefCell::new(Random::new(train.map_or(0, |(_, seed)| seed), network.shard)),
             statistics: RefCell::new(Vec::new()),
         }
     }
@@ -157,6 +157,9 @@ impl<'a> Layers<'a> {
 
     /// BatchNorm over tokens.
     fn norm(&self, norm: &Norm, x: Tensor<2>) -> Tensor<2> {
+        if let Some(synchronised) = self.synchronised_norm(norm, &x) {
+            return synchronised;
+        }
         let channels = norm.channels;
         let eps = self.network.arch().config.batch_norm_eps;
         let row = |leaf| self.tensor(norm.module, leaf).reshape([1, channels]);
@@ -203,13 +206,13 @@ impl<'a> Layers<'a> {
             return x;
         }
         let [rows, width] = x.dims();
-        let mask = self.random.borrow_mut().keep(rows * width, rate);
+        let mask = self.random.borrow_mut().keep_values(rows * width, rate);
         x * self.constant(mask, [rows, width])
     }
 
     /// Stochastic depth's factor of each image, in train mode.
     pub(super) fn drop_path(&self, batch: usize, rate: f64) -> Option<Vec<f32>> {
-        (self.is_training() && rate > 0.0).then(|| self.random.borrow_mut().keep(batch, rate))
+        (self.is_training() && rate > 0.0).then(|| self.random.borrow_mut().keep_images(batch, rate))
     }
 
     fn constant<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {

@@ -3,8 +3,13 @@
 use serde_json::Value;
 use swiftformer::checkpoint::{Checkpoint, ModelSource, OpenOptions};
 
+use crate::{
+    data::{Loader, LoaderOptions, Shard, View},
+    parallel::Group,
+};
+
 use super::{
-    METRICS, Run, RunError, folder,
+    METRICS, Run, RunError, Workers, folder,
     judge::judge,
     plot::{Curve, MOST_CLASSES, Panel, confusion, curves},
 };
@@ -48,7 +53,13 @@ impl Run {
         folder::write(&self.folder.file("curves.svg"), curves(&panels).as_bytes())?;
         let source = ModelSource::Path(self.folder.path.clone());
         let best = Checkpoint::open(&source, &OpenOptions::default())?;
-        let counts = judge(best.arch(), best.state(), &self.preprocessor, &self.validation, self.threads)?;
+        // The other processes have done their work, so all images are this one's.
+        let workers = Workers { group: Group::alone(), ..self.workers.clone() };
+        let options = LoaderOptions { workers: workers.threads, ..LoaderOptions::new(self.recipe.run.batch) };
+        let view = View::Evaluate(Box::new(self.preprocessor.clone()));
+        let whole = Loader::new(self.validation.data().clone(), view, options)?;
+        let images = if self.workers.group.shard() == Shard::WHOLE { &self.validation } else { &whole };
+        let counts = judge(best.arch(), best.state(), &self.preprocessor, images, &workers)?;
         let names = &self.record.classes;
         let report =
             serde_json::to_vec_pretty(&counts.report(names)).map_err(|error| RunError::Setting(error.to_string()))?;

@@ -8,23 +8,23 @@ use swiftformer::{
     weights::state::StateDict,
 };
 
-use super::{RunError, report::Score};
+use super::{RunError, Workers, report::Score};
 use crate::{
     data::{Loader, Position},
     metrics::Classification,
     trainer::Trainer,
 };
 
-/// Counts of the answers that the network with `state` gives to the images of `loader`.
+/// Counts of the answers that the network with `state` gives to the images of `loader`, in all processes.
 pub(super) fn judge(
     arch: &Arch,
     state: &StateDict,
     preprocessor: &Preprocessor,
     loader: &Loader,
-    threads: usize,
+    workers: &Workers,
 ) -> Result<Classification, RunError> {
     let checkpoint = Checkpoint::from_parts(arch.clone(), state.clone(), preprocessor.clone());
-    let model = Model::new(&checkpoint, &ModelOptions { threads, ..ModelOptions::default() })?;
+    let model = Model::new(&checkpoint, &ModelOptions { threads: workers.threads, ..ModelOptions::default() })?;
     let mut counts = Classification::new(arch.config.num_labels);
     for batch in loader.start(Position::default()) {
         let batch = batch?;
@@ -35,6 +35,11 @@ pub(super) fn judge(
         let logits = logits.ok_or_else(|| RunError::Setting("the network has no classifier".into()))?;
         counts.add(logits.data(), &batch.labels)?;
     }
+    let mut all = Classification::new(arch.config.num_labels);
+    for part in workers.group.gather(&counts.to_bytes())? {
+        all.merge_bytes(&part);
+    }
+    let counts = all;
     if counts.images() == 0 {
         return Err(RunError::Setting("not one validation image could be read".into()));
     }

@@ -48,8 +48,10 @@ use self::{
 };
 use crate::{
     data::{self, Loader, LoaderOptions, OpenOptions, Position, Splits, TrainView, View},
+    device,
     model::{Network, NetworkOptions},
     optim::{Average, Optimizer},
+    parallel::Group,
     recipe::{DistillationKind, DropRule, Parts, Recipe, RecipeError},
     trainer::Trainer,
 };
@@ -63,6 +65,18 @@ pub const RECIPE: &str = "recipe.toml";
 /// The folder of the last model.
 pub const LAST: &str = "last";
 
+/// Who does the work of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Workers {
+    /// Threads of this process; 0 are as many as there are processors.
+    pub threads: usize,
+    /// The processes that train together. Only the first writes files; the others read the same data set and, to resume,
+    /// the same folder.
+    pub group: Group,
+    /// The graphics card to use of several, where the recipe's device names none.
+    pub card: usize,
+}
+
 /// A run that is ready for its next step.
 pub struct Run {
     recipe: Recipe,
@@ -73,8 +87,9 @@ pub struct Run {
     trainer: Trainer,
     teacher: Option<Engine>,
     record: Record,
-    journal: Journal,
-    threads: usize,
+    /// Of the first process alone.
+    journal: Option<Journal>,
+    workers: Workers,
     notes: Vec<String>,
 }
 
@@ -90,9 +105,25 @@ fn open_data(path: &Path, recipe: &Recipe) -> Result<Splits, RunError> {
     Ok(data::open(path, &options)?)
 }
 
-/// Threads that were meant: 0 are as many as there are processors.
-fn actual(threads: usize) -> usize {
-    if threads > 0 { threads } else { std::thread::available_parallelism().map_or(1, usize::from) }
+impl Workers {
+    /// With the number of threads that was meant.
+    fn counted(mut self) -> Self {
+        if self.threads == 0 {
+            self.threads = std::thread::available_parallelism().map_or(1, usize::from);
+        }
+        self
+    }
+
+    /// The device of the recipe, whose batches these processes can share.
+    fn device(&self, recipe: &Recipe) -> Result<Device, RunError> {
+        let (batch, world) = (recipe.run.batch, self.group.shard().world);
+        if !batch.is_multiple_of(world) {
+            let fits = batch.next_multiple_of(world);
+            let why = format!("{world} processes cannot share a batch of {batch} images evenly: --set batch={fits}");
+            return Err(RunError::Setting(why));
+        }
+        Ok(device::open(&recipe.run.device, self.card)?)
+    }
 }
 
 impl Run {
@@ -100,7 +131,8 @@ impl Run {
     ///
     /// # Errors
     /// When data, recipe and model do not fit each other, or the folder cannot be used.
-    pub fn start(data: &Path, output: &Path, mut recipe: Recipe, threads: usize) -> Result<Self, RunError> {
+    pub fn start(data: &Path, output: &Path, mut recipe: Recipe, workers: Workers) -> Result<Self, RunError> {
+        let workers = workers.counted();
         let splits = open_data(data, &recipe)?;
         let classes = splits.train.classes().to_vec();
         let mut notes = Vec::new();
@@ -108,11 +140,15 @@ impl Run {
         if recipe.model.drop_path_rule == DropRule::Auto {
             recipe.model.drop_path_rule = model.rule;
         }
-        let teacher = open_teacher(&recipe, &model, threads)?;
-        let folder = Folder::create(output)?;
-        folder.write_configs(&model.arch, &model.preprocessor)?;
+        let teacher = open_teacher(&recipe, &model, workers.threads)?;
+        let device = workers.device(&recipe)?;
         let text = recipe.to_text()?;
-        folder::write(&folder.file(RECIPE), text.as_bytes())?;
+        let mut folder = Folder { path: output.to_owned() };
+        if workers.group.is_first() {
+            folder = Folder::create(output)?;
+            folder.write_configs(&model.arch, &model.preprocessor)?;
+            folder::write(&folder.file(RECIPE), text.as_bytes())?;
+        }
         let preprocessor = model.preprocessor.to_preprocessor_config();
         let record = Record {
             position: Position::default(),
@@ -128,9 +164,9 @@ impl Run {
             bad_epochs: 0,
             finished: false,
         };
-        let run = Self::assemble(recipe, folder, model, &splits, teacher, record, threads, notes)?;
+        let mut run = Self::assemble(recipe, folder, model, &splits, teacher, record, workers, device, notes)?;
         // So that a run that is killed in its first epoch can be resumed.
-        state::save(&run.folder.file(STATE), &run.trainer, &run.record)?;
+        run.save()?;
         Ok(run)
     }
 
@@ -144,8 +180,9 @@ impl Run {
         data: Option<&Path>,
         change: impl FnOnce(&Recipe) -> Result<Recipe, RecipeError>,
         force: bool,
-        threads: usize,
+        workers: Workers,
     ) -> Result<Self, RunError> {
+        let workers = workers.counted();
         let saved = state::load(folder)?;
         let damaged = |why: String| RunError::State { path: folder.to_owned(), why };
         let before = Recipe::parse(&saved.record.recipe, "the run's recipe")?;
@@ -182,13 +219,16 @@ impl Run {
         let preprocessor = preprocessor.map_err(|error| damaged(error.to_string()))?;
         let rule = recipe.model.drop_path_rule;
         let model = Model { state: saved.network(folder, &arch)?, arch, preprocessor, rule };
-        let teacher = open_teacher(&recipe, &model, threads)?;
+        let teacher = open_teacher(&recipe, &model, workers.threads)?;
+        let device = workers.device(&recipe)?;
         record.recipe = recipe.to_text()?;
         // More epochs than before.
         record.finished &= record.position.epoch >= recipe.rates().total_epochs() as u64;
         let folder = Folder { path: folder.to_owned() };
-        folder::write(&folder.file(RECIPE), record.recipe.as_bytes())?;
-        let mut run = Self::assemble(recipe, folder, model, &splits, teacher, record, threads, notes)?;
+        if workers.group.is_first() {
+            folder::write(&folder.file(RECIPE), record.recipe.as_bytes())?;
+        }
+        let mut run = Self::assemble(recipe, folder, model, &splits, teacher, record, workers, device, notes)?;
         let Saved { tensors, .. } = saved;
         run.trainer.load_tensors(&tensors)?;
         Ok(run)
@@ -202,19 +242,22 @@ impl Run {
         splits: &Splits,
         teacher: Option<Engine>,
         record: Record,
-        threads: usize,
+        workers: Workers,
+        device: Device,
         notes: Vec<String>,
     ) -> Result<Self, RunError> {
         let Model { arch, state, preprocessor, .. } = model;
-        let threads = actual(threads);
+        let (threads, shard) = (workers.threads, workers.group.shard());
         let options = NetworkOptions { drop_path_rule: recipe.drop_path_rule(), threads, ..NetworkOptions::default() };
-        let mut network = Network::new(arch, &state, &options, &Device::flex())?;
+        let mut network = Network::new(arch, &state, &options, &device)?;
+        network.join(&workers.group, recipe.run.synchronise_norms)?;
         if recipe.model.train == Parts::Heads {
             network.parameters_mut().freeze(|module| !matches!(module, Module::Head | Module::DistHead));
         }
         let optimizer = Optimizer::new(recipe.rule(), network.parameters(), &recipe.groups());
         let mut trainer = Trainer::new(network, optimizer, recipe.criterion());
         trainer.clip = recipe.clip();
+        trainer.group = workers.group.clone();
         if recipe.optimizer.ema > 0.0 {
             trainer.average = Some(Average::new(recipe.optimizer.ema, trainer.network.parameters()));
         }
@@ -226,12 +269,20 @@ impl Run {
         let smoothing = if mix.is_some() { recipe.loss.smoothing as f32 } else { 0.0 };
         let view = TrainView { mix, smoothing, repeats: recipe.augment.repeats, ..TrainView::new(transform) };
         let view = TrainView { orientation: Orientation::Ignore, ..view };
-        let options = LoaderOptions { seed: recipe.run.seed, workers: threads, ..LoaderOptions::new(recipe.run.batch) };
+        let options = LoaderOptions {
+            seed: recipe.run.seed,
+            workers: threads,
+            shard,
+            ..LoaderOptions::new(recipe.run.batch / shard.world)
+        };
         let train = Loader::new(Arc::clone(&splits.train), View::Train(Box::new(view)), options.clone())?;
         let view = View::Evaluate(Box::new(preprocessor.clone()));
         let validation = Loader::new(Arc::clone(&splits.validation), view, options)?;
-        let journal = Journal::open(&folder, record.metrics_bytes)?;
-        Ok(Self { recipe, folder, preprocessor, train, validation, trainer, teacher, record, journal, threads, notes })
+        let journal = match shard.rank {
+            0 => Some(Journal::open(&folder, record.metrics_bytes)?),
+            _ => None,
+        };
+        Ok(Self { recipe, folder, preprocessor, train, validation, trainer, teacher, record, journal, workers, notes })
     }
 
     /// The folder.
