@@ -21,8 +21,9 @@ from check import TOLERANCE, run, weights
 MEAN, STD = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
 # Options of the odd models' further exports, and how far their outputs may lie from f32's.
 MORE = {
-    "--gelu tanh": 2e-3,
-    "--norm qnn": 1e-4,
+    "--gelu tanh": 1e-2,
+    # Another function: ε is added to the norm rather than bounding it.
+    "--norm qnn": 5e-2,
     "--with-preprocessing": 1e-4,
     "--outputs probabilities": 1e-4,
     "--outputs embedding": 1e-4,
@@ -66,14 +67,16 @@ def left_over(interpreter) -> str:
     return ", ".join(step["op_name"] for step in operators if step is not delegates[0] and outside & set(step["outputs"]))
 
 
-def ncnn(folder: Path, image: np.ndarray) -> tuple[dict[str, np.ndarray], str]:
-    """Outputs for an image [H, W, C]."""
+def ncnn(folder: Path, image: np.ndarray, halves: bool) -> tuple[dict[str, np.ndarray], str]:
+    """Outputs for an image [H, W, C]. With `halves` ncnn may use 16 bits where it likes to, as it does unless told otherwise."""
     import ncnn as engine
 
     info = json.loads((folder / "model.json").read_text())
     net = engine.Net()
     net.opt.num_threads = 2
     net.opt.use_vulkan_compute = False
+    if not halves:
+        net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
     if net.load_param(str(folder / "model.ncnn.param")) or net.load_model(str(folder / "model.ncnn.bin")):
         raise RuntimeError("ncnn cannot read the model")
     extractor = net.create_extractor()
@@ -109,7 +112,7 @@ class Checks:
                 run(self.program, "export", model, target, "--format", form, "--force", "--dialect", dialect, "--size",
                     f"{size[0]}x{size[1]}", "--precision", precision, *more.split())
                 image = levels if more == "--with-preprocessing" else pixels
-                found, left = (litert if form == "litert" else ncnn)(target, image)
+                found, left = litert(target, image) if form == "litert" else ncnn(target, image, precision == "f16")
                 worst = max(float(np.abs(value - expected[name]).max()) for name, value in found.items())
                 # Not a number is no small difference.
                 good = worst <= tolerance and not left
