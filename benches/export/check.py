@@ -4,8 +4,9 @@
     cargo build --release --package swiftformer-cli
     python benches/export/check.py --program target/release/swiftformer --folder /tmp/export
 
-Every file passes onnx.checker's full check, and every engine's logits lie within 1e-4 (f32) or 2e-2 (f16) of the program's. The
-models have random weights whose activations stay near one, kept in --folder for the next run.
+Every file passes onnx.checker's full check, and every engine's logits lie within 1e-4 (f32) or 2e-2 (f16) of the program's, times
+their standard deviation where that is above 1: random weights give up to 16, trained ones 1 to 2, and a 16-bit logit of 50 is a
+multiple of 0.03. The models have random weights whose activations stay near one, kept in --folder for the next run.
 """
 from __future__ import annotations
 
@@ -74,9 +75,10 @@ def check(program: Path, model: Path, dialect: str, size: tuple[int, int], preci
     worst = {}
     for name, logits in (("onnxruntime", onnxruntime_logits), ("openvino", openvino_logits)):
         worst[name] = float(np.abs(logits(path, images).astype(np.float64) - reference).max())
-    good = all(value <= TOLERANCE[precision] for value in worst.values())
+    deviation = float(reference.std())
+    good = all(value <= TOLERANCE[precision] * max(1.0, deviation) for value in worst.values())
     cells = [model.name, dialect, f"{size[0]}x{size[1]}", precision, " ".join(more) or "-"]
-    cells += [f"{worst[name]:.1e}" for name in worst] + ["ok" if good else "TOO FAR"]
+    cells += [f"{deviation:.1f}"] + [f"{worst[name]:.1e}" for name in worst] + ["ok" if good else "TOO FAR"]
     print("| " + " | ".join(cells) + " |", flush=True)
     return good
 
@@ -88,8 +90,8 @@ def main() -> int:
     parser.add_argument("--variants", nargs="*", default=["odd", "narrow", "xs", "s", "l1", "l3"])
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
-    print("| model | dialect | size | precision | options | ONNX Runtime | OpenVINO | |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    print("| model | dialect | size | precision | options | deviation of the logits | ONNX Runtime | OpenVINO | |")
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
     good = True
     for variant in args.variants:
         model = weights(args.folder, variant)

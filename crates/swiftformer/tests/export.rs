@@ -102,8 +102,8 @@ fn odd_configs_give_the_logits_of_the_engine_in_both_forms_of_the_norm() {
             let lowered = lower(&checkpoint, &ExportOptions { norm, ..at(size) }).unwrap();
             let found = run(&lowered, &pixels, Rounding::None);
             let worst = worst_difference(&found[0], expected.data());
-            // Adding ε to a norm instead of bounding it: 2⁻¹² of a norm of about one.
-            let tolerance = if norm == NormForm::Qnn { 3e-3 } else { 2e-5 };
+            // ε is added to norms instead of bounding them: 2⁻¹⁴ beside about 8 or, of scores, about 1.
+            let tolerance = if norm == NormForm::Qnn { 5e-4 } else { 2e-5 };
             assert!(worst < tolerance, "{name}, {norm}: {worst:e}");
         }
     }

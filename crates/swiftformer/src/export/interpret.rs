@@ -123,12 +123,11 @@ fn conv2d(conv: &Conv2d, x: &[f64], (input, output): (Shape, Shape), rounding: R
                     continue;
                 }
                 let source = &x[((first_in + channel) * height + y) * width..][..width];
-                for (ox, sum) in row.iter_mut().enumerate() {
-                    let at = (ox * conv.stride[1] + kx).wrapping_sub(conv.padding[1]);
-                    if let Some(value) = source.get(at) {
-                        *sum += weight * value;
-                    }
-                }
+                // The first place whose tap lies inside, and where it lies.
+                let first = conv.padding[1].saturating_sub(kx).div_ceil(conv.stride[1]);
+                let inside = source.get(first * conv.stride[1] + kx - conv.padding[1]..).unwrap_or_default();
+                let sums = row.iter_mut().skip(first).zip(inside.iter().step_by(conv.stride[1]));
+                sums.for_each(|(sum, value)| *sum += weight * value);
             }
         }
         result.append(&mut plane);

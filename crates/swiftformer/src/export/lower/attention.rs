@@ -12,6 +12,10 @@ use crate::{
 
 /// What L2 norms are kept above; see the notes on half precision of [`super::super`].
 const EPSILON: f32 = 1.0 / 4096.0;
+/// What is added to them in the other form, where it changes every result: the smallest normal 16-bit float, beside vectors
+/// that are longer by a factor.
+const ADDED_EPSILON: f32 = 1.0 / 16_384.0;
+const LONGER: f32 = 8.0;
 
 impl Lowering<'_> {
     pub(super) fn attention_block(&mut self, block: &AttentionBlock, x: ValueId) -> Result<ValueId, ExportError> {
@@ -55,7 +59,8 @@ impl Lowering<'_> {
             return self.builder.conv(&conv, affine, "", x);
         }
         // The norm behind it divides the factor out again.
-        let factor = unit_factor(affine.weight.iter().chain(&affine.bias));
+        let longer = if self.options.norm == NormForm::Qnn { LONGER } else { 1.0 };
+        let factor = longer * unit_factor(affine.weight.iter().chain(&affine.bias));
         affine.weight.iter_mut().chain(&mut affine.bias).for_each(|value| *value *= factor);
         let y = self.builder.conv(&conv, affine, &format!("scaled by {factor}, for the norm"), x);
         let name = format!("{}_norm", self.builder.module(linear.module));
@@ -76,7 +81,7 @@ impl Lowering<'_> {
             }
             NormForm::Qnn => {
                 let norm = node("l2", "‖x‖", Op::Reduce(Reduction::L2, over), &[x]);
-                node("add", "‖x‖ + ε", Op::AddScalar(EPSILON), &[norm])
+                node("add", "‖x‖ + ε", Op::AddScalar(ADDED_EPSILON), &[norm])
             }
         }
     }
