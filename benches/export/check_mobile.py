@@ -136,8 +136,9 @@ def main() -> int:
     checks = Checks(args.program, args.folder, args.formats)
     for variant in args.variants:
         model = weights(args.folder, variant)
-        for size in [(75, 107), (64, 96)] if variant in ("odd", "narrow") else [(224, 224), (192, 640)]:
-            for dialect in ("sum", "l2"):
+        small = variant in ("odd", "narrow")
+        for size in [(75, 107), (64, 96)] if small else [(224, 224), (192, 640)]:
+            for dialect in ("sum", "l2", "softmax", "raw") if small else ("sum", "l2"):
                 checks.check(model, dialect, size)
     print(f"\n{checks.rows} exports, {checks.misses} misses")
     return 1 if checks.misses else 0
