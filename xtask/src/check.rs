@@ -10,7 +10,7 @@ use anyhow::Result;
 use crate::{
     Outcome,
     command::{cargo, output, succeeds},
-    rules,
+    page, rules,
 };
 
 /// How one step ended.
@@ -26,7 +26,7 @@ type Step = (&'static str, fn() -> Result<Ended>);
 /// Tests come last because they must compile everything into programs. They run in the dev profile: it optimises the
 /// kernels fully, dependencies and the rest a little, and spares each of about fifteen test programs the link-time
 /// optimisation of the release profile, which takes longer than the tests do.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("format", || ran(&mut cargo(&["fmt", "--all", "--check"])?)),
     ("file rules", file_rules),
     ("spelling", || tool("typos", &[], "cargo install typos-cli")),
@@ -38,6 +38,7 @@ const STEPS: [Step; 9] = [
     ("documentation", documentation),
     ("tests", || ran(&mut cargo(&["test", "--workspace", "--all-features", "--lib", "--bins", "--tests"])?)),
     ("examples in documentation", || ran(&mut cargo(&["test", "--workspace", "--all-features", "--doc"])?)),
+    ("page", page_in_a_browser),
 ];
 
 /// Runs every step and prints how long each took; the first failure ends it unless `keep_going`.
@@ -94,6 +95,17 @@ fn clippy(what: &[&str]) -> Result<Ended> {
 fn documentation() -> Result<Ended> {
     let mut cargo = cargo(&["doc", "--workspace", "--exclude", "swiftformer-cli", "--all-features", "--no-deps"])?;
     ran(cargo.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn page_in_a_browser() -> Result<Ended> {
+    Ok(match page::test(false)? {
+        Ok(true) => Ended::Well,
+        Ok(false) => Ended::Badly,
+        Err(missing) => {
+            println!("skipped: {missing}");
+            Ended::Skipped(missing)
+        }
+    })
 }
 
 fn file_rules() -> Result<Ended> {
