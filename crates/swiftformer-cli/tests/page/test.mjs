@@ -122,6 +122,15 @@ check("bars are as long as their scores, and every part of the time is named", a
   assert.ok(Math.abs(parts.reduce((sum, part) => sum + part) - round) <= 3, times.join());
 });
 
+check("a picture that the browser does not know is answered all the same", async () => {
+  const page = await visit();
+  const tiff = join(repository, "testdata/images_more/rgb_packbits.tiff");
+  await page.setInputFiles("#picture-file", tiff);
+  await answered(page);
+  assert.deepEqual(await shown(page), expected(await ask(tiff, { model: "demo" })));
+  assert.match(await page.locator(".picture").first().textContent(), /cannot show/);
+});
+
 check("at least one model stays ticked", async () => {
   const page = await visit();
   await page.uncheck("input[value=tiny]");

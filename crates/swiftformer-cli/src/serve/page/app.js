@@ -117,12 +117,7 @@ async function showPicture() {
 
 function imageOf(file) {
   const shown = make("img", { src: URL.createObjectURL(file), alt: pathOf(file) });
-  const release = () => URL.revokeObjectURL(shown.src);
-  shown.addEventListener("load", release);
-  shown.addEventListener("error", () => {
-    release();
-    shown.replaceWith(make("p", { className: "note", textContent: `The browser cannot show ${pathOf(file)}.` }));
-  });
+  for (const end of ["load", "error"]) shown.addEventListener(end, () => URL.revokeObjectURL(shown.src));
   return shown;
 }
 

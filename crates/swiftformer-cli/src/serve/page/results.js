@@ -34,6 +34,7 @@ export class Card {
     this.#classes.replaceChildren();
     this.#times.replaceChildren();
     this.#canvas.hidden = true;
+    this.#picture.style.removeProperty("--ratio");
     this.#picture.replaceChildren(medium, this.#canvas);
     const fit = () => {
       const [width, height] = [medium.naturalWidth || medium.videoWidth, medium.naturalHeight || medium.videoHeight];
@@ -41,6 +42,10 @@ export class Card {
     };
     // Of pictures, of videos, and of videos on a phone that is turned.
     for (const known of ["load", "loadedmetadata", "resize"]) medium.addEventListener(known, fit);
+    medium.addEventListener("error", () => {
+      const note = `The browser cannot show ${medium.alt}; the server may know what it is.`;
+      if (medium === this.medium) this.#picture.replaceChildren(make("p", { className: "note", textContent: note }));
+    });
   }
 
   /** Shows an answer of `/v1/classify` with `heatmap=grid`. */
