@@ -3,6 +3,7 @@
 mod arm;
 mod check;
 mod command;
+mod page;
 mod rules;
 mod sanitize;
 mod toolchain;
@@ -20,6 +21,7 @@ Usage: cargo xtask TASK
   check [--keep-going]   everything that CI checks, cheapest first
   arm                    the kernels' and the engine's tests for 64-bit ARM, under qemu
   wasm                   the kernels' tests for WebAssembly with SIMD, under node
+  page [--screenshots]   the server's page, in Chromium; also takes the README's picture of it
   sanitize               the kernels' tests under AddressSanitizer and Miri, with a nightly compiler
   verify-hub [--imagenet FOLDER] [--image FILE]
                          the released weights, downloaded, against published numbers
@@ -45,6 +47,8 @@ fn main() -> ExitCode {
         ["check", "--keep-going"] => check::run(true),
         ["arm"] => arm::run(),
         ["wasm"] => wasm::run(),
+        ["page"] => page::run(false),
+        ["page", "--screenshots"] => page::run(true),
         ["sanitize"] => sanitize::run(),
         ["verify-hub", options @ ..] => verify_hub(options),
         [] | ["help" | "--help" | "-h"] => {
