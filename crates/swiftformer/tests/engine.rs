@@ -11,7 +11,7 @@ use swiftformer::{
     loss::{Labels, loss},
     model::{Model, ModelOptions, OutputRequest, Outputs, Precision},
     reference::{self, Map},
-    tensor::{RawTensor, Tensor},
+    tensor::Tensor,
     weights::{names::Layout, state::StateDict},
 };
 use swiftformer_kernels::{IsaKind, Kernels};

@@ -54,7 +54,7 @@ pub fn difference(checkpoint: &Checkpoint, lowered: &Lowered, artifact: &Artifac
 /// A pattern with edges and slopes, so that no channel and no place is like another.
 fn texture(at: usize, row: usize) -> u8 {
     let (x, y) = (at % row, at / row);
-    ((x * 5 + y * 3 + (x / 24 * 37) ^ (y / 16 * 91)) % 256) as u8
+    (((x * 5 + y * 3 + x / 24 * 37) ^ (y / 16 * 91)) % 256) as u8
 }
 
 /// What the model's preprocessing makes of bytes that need neither resize nor crop.

@@ -6,6 +6,11 @@ use super::{
 };
 use crate::{arch::Act, config::Activation};
 
+/// transformers writes 1/√2 and 1/√(4π) with six digits.
+#[allow(clippy::approx_constant)]
+const LAPLACE_MEAN: f32 = 0.707_107;
+const LAPLACE_DEVIATION: f32 = 0.282_095;
+
 impl Lowering<'_> {
     pub(super) fn activation(&mut self, act: &Act, x: ValueId) -> Result<ValueId, ExportError> {
         let name = self.builder.module(act.module);
@@ -63,9 +68,9 @@ impl Lowering<'_> {
                 node("sqrt", Op::Sqrt, &[y])
             }
             Activation::Laplace => {
-                // transformers' μ and 1 / (σ √2).
-                let y = node("sub", Op::AddScalar(-0.707_107), &[x]);
-                let y = node("scale", Op::MulScalar((1.0 / (0.282_095 * std::f64::consts::SQRT_2)) as f32), &[y]);
+                let y = node("sub", Op::AddScalar(-LAPLACE_MEAN), &[x]);
+                let scale = 1.0 / (LAPLACE_DEVIATION * std::f32::consts::SQRT_2);
+                let y = node("scale", Op::MulScalar(scale), &[y]);
                 let y = node("erf", Op::Erf, &[y]);
                 let y = node("add", Op::AddScalar(1.0), &[y]);
                 node("half", Op::MulScalar(0.5), &[y])
