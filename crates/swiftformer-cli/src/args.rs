@@ -5,7 +5,8 @@ use tracing::level_filters::LevelFilter;
 
 use crate::commands::{
     bench::BenchArgs, classify::ClassifyArgs, convert::ConvertArgs, embed::EmbedArgs, eval::EvalArgs,
-    forward::ForwardArgs, info::InfoArgs, preprocess::PreprocessArgs, synth::SynthArgs, train::TrainArgs,
+    forward::ForwardArgs, info::InfoArgs, preprocess::PreprocessArgs, synth::SynthArgs, teach::TeachArgs,
+    train::TrainArgs,
 };
 
 /// SwiftFormer vision models: classify photographs, embed them, convert and inspect models.
@@ -59,6 +60,7 @@ pub enum Command {
     Info(InfoArgs),
     Synth(SynthArgs),
     Train(TrainArgs),
+    Teach(TeachArgs),
     Bench(BenchArgs),
 }
 

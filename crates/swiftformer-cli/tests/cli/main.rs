@@ -6,6 +6,8 @@ mod classify;
 mod convert;
 mod embed;
 mod eval;
+#[cfg(feature = "train")]
+mod events;
 mod forward;
 mod heatmap;
 mod info;
@@ -13,4 +15,5 @@ mod inputs;
 mod preprocess;
 mod support;
 mod synth;
+mod teach;
 mod train;

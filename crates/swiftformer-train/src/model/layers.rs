@@ -7,7 +7,11 @@ use swiftformer::arch::{
     Act, AttentionBlock, Block, Conv, ConvBlock, ConvNorm, Leaf, Linear, Module, Norm, Scale, Tail,
 };
 
-use super::{Network, Outputs, activation::activate, additive::additive, parameters::Value, random::Random};
+use super::{
+    Network, Outputs, ablation::StageAttention, activation::activate, additive::additive, parameters::Value,
+    random::keep,
+};
+use crate::rng::Rng;
 
 /// Statistics of one BatchNorm over a batch.
 pub(super) struct Statistics {
@@ -23,7 +27,7 @@ pub(super) struct Layers<'a> {
     pub(super) network: &'a Network,
     /// What gradients are recorded for, in train mode.
     leaves: Option<&'a [Option<Tensor<1>>]>,
-    random: RefCell<Random>,
+    random: RefCell<Rng>,
     statistics: RefCell<Vec<Statistics>>,
 }
 
@@ -32,7 +36,7 @@ impl<'a> Layers<'a> {
         Self {
             network,
             leaves: train.map(|(leaves, _)| leaves),
-            random: RefCell::new(Random::new(train.map_or(0, |(_, seed)| seed))),
+            random: RefCell::new(Rng::new(train.map_or(0, |(_, seed)| seed), &[])),
             statistics: RefCell::new(Vec::new()),
         }
     }
@@ -64,6 +68,11 @@ impl<'a> Layers<'a> {
 
     /// The outputs of all stages.
     pub(super) fn stages(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
+        if self.is_training() && self.network.body_is_fixed() {
+            // What nothing can change needs no tape, and has its quick kernels with running statistics.
+            let fixed = Self::new(self.network, None).stages(images.inner());
+            return fixed.into_iter().map(Tensor::autodiff).collect();
+        }
         let arch = self.network.arch();
         let mut x = images.permute([0, 2, 3, 1]);
         for layer in &arch.stem {
@@ -77,7 +86,10 @@ impl<'a> Layers<'a> {
             for (block, rate) in stage.blocks.iter().zip(&self.network.drop_path[index]) {
                 x = match block {
                     Block::ConvEncoder(block) => self.conv_encoder(block, x, *rate),
-                    Block::Attention(block) => self.attention_block(block, x, *rate),
+                    Block::Attention(block) => {
+                        let kind = self.network.attention.get(index).copied().unwrap_or(StageAttention::Additive);
+                        self.attention_block(block, x, *rate, kind)
+                    }
                 };
             }
             outputs.push(x.clone());
@@ -160,7 +172,7 @@ impl<'a> Layers<'a> {
         let channels = norm.channels;
         let eps = self.network.arch().config.batch_norm_eps;
         let row = |leaf| self.tensor(norm.module, leaf).reshape([1, channels]);
-        let (mean, variance) = if self.is_training() {
+        let (mean, variance) = if self.is_training() && !self.network.frozen_statistics {
             let tokens = x.dims()[0];
             let mean = x.clone().mean_dim(0);
             let centred = x.clone() - mean.clone();
@@ -203,13 +215,13 @@ impl<'a> Layers<'a> {
             return x;
         }
         let [rows, width] = x.dims();
-        let mask = self.random.borrow_mut().keep(rows * width, rate);
+        let mask = keep(&mut self.random.borrow_mut(), rows * width, rate);
         x * self.constant(mask, [rows, width])
     }
 
     /// Stochastic depth's factor of each image, in train mode.
     pub(super) fn drop_path(&self, batch: usize, rate: f64) -> Option<Vec<f32>> {
-        (self.is_training() && rate > 0.0).then(|| self.random.borrow_mut().keep(batch, rate))
+        (self.is_training() && rate > 0.0).then(|| keep(&mut self.random.borrow_mut(), batch, rate))
     }
 
     fn constant<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
@@ -249,14 +261,19 @@ impl<'a> Layers<'a> {
         self.residual(x, y, block.scale.as_ref(), factors)
     }
 
-    fn attention_block(&self, block: &AttentionBlock, x: Tensor<4>, drop_path: f64) -> Tensor<4> {
+    fn attention_block(&self, block: &AttentionBlock, x: Tensor<4>, drop_path: f64, kind: StageAttention) -> Tensor<4> {
         let x = self.conv_block(&block.local, x, 0.0, 0.0);
         let batch = x.dims()[0];
         let factors = self.drop_path(batch, drop_path);
-        let x = match self.fused_attention(block, &x, factors.as_deref()) {
+        let own = kind == StageAttention::Additive;
+        let fused = own.then(|| self.fused_attention(block, &x, factors.as_deref())).flatten();
+        let x = match fused {
             Some(fused) => fused,
             None => {
-                let y = additive(self, &block.attention, x.clone());
+                let y = match kind {
+                    StageAttention::Additive => additive(self, &block.attention, x.clone()),
+                    other => other.forward(self, &block.attention, x.clone()),
+                };
                 self.residual(x, y, block.scale1.as_ref(), factors)
             }
         };

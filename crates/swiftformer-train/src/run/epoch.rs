@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use super::{
     EpochReport, Event, LAST, Run, RunError, STATE, StepReport, Summary,
-    judge::{averaged, judge, score},
+    judge::{averaged, score},
     state::{self, Totals},
 };
 use crate::{
     data::{self, Epoch, Position},
     loss::Targets,
     rng::{DROP, Rng},
+    schedule::Plateau,
     trainer::{Batch, BatchReport, TrainError},
 };
 
@@ -56,15 +57,20 @@ impl Run {
     /// The rest of the epoch at the run's position; `false` when it was stopped.
     fn train_epoch(&mut self, epochs: usize, observe: &mut dyn FnMut(Event<'_>) -> bool) -> Result<bool, RunError> {
         let (rates, accumulate) = (self.recipe.rates(), self.recipe.run.accumulate);
+        let plateau = self.plateau().map(|plateau| plateau.lr());
         let steps = self.train.steps();
         let updates = steps.div_ceil(accumulate);
-        let mut batches = self.train.start(self.record.position);
+        // A file of a teacher's logits knows some epochs, whose images come again.
+        let position = self.record.position;
+        let mut batches =
+            self.train.start(self.teacher.as_ref().map_or(position, |teacher| teacher.replayed(position)));
         let (begun, first_images) = (Instant::now(), self.record.totals.images);
         while self.record.position.step < steps {
             let Position { epoch, step } = self.record.position;
-            let lr = match self.recipe.schedule.every_step {
-                true => rates.of_step(epoch as usize, step / accumulate, updates),
-                false => rates.of_epoch(epoch as usize),
+            let lr = match (plateau, self.recipe.schedule.every_step) {
+                (Some(lr), _) => lr,
+                (None, true) => rates.of_step(epoch as usize, step / accumulate, updates),
+                (None, false) => rates.of_epoch(epoch as usize),
             };
             let group = accumulate.min(steps - step);
             let files = self.accumulate(&mut batches, group)?;
@@ -101,6 +107,7 @@ impl Run {
             let update = done.div_ceil(accumulate);
             if update.is_multiple_of(self.recipe.run.log_every) || done == steps {
                 self.journal.add(&report)?;
+                self.events.add_step(&report)?;
             }
             if !observe(Event::Step(&report)) {
                 self.save()?;
@@ -142,10 +149,7 @@ impl Run {
 
     fn prepare(&self, batch: data::Batch) -> Result<Batch, RunError> {
         let shape = [0, 1, 2, 3].map(|axis| batch.images.shape()[axis]);
-        let teacher = match &self.teacher {
-            Some(teacher) => teacher.run(&batch.images, &Default::default())?.logits.map(|logits| logits.into_data()),
-            None => None,
-        };
+        let teacher = self.teacher.as_ref().map(|teacher| teacher.logits(&batch)).transpose()?;
         let mixed = batch.kept.iter().any(|&share| share < 1.0) || self.recipe.mix()?.is_some();
         let targets = if mixed { Targets::Soft(batch.targets) } else { Targets::Classes(batch.labels) };
         Ok(Batch { images: batch.images.into_data(), shape, targets, teacher })
@@ -160,7 +164,8 @@ impl Run {
     ) -> Result<bool, RunError> {
         let arch = self.trainer.network.arch().clone();
         let raw = self.trainer.network.to_state();
-        let judged = |state| judge(&arch, state, &self.preprocessor, &self.validation, self.threads);
+        let classes = arch.config.num_labels;
+        let judged = |state| self.judge(state)?.count(&self.validation, classes, &mut |_, _| {});
         let own = score(&judged(&raw)?);
         let average = match averaged(&self.trainer) {
             Some(state) => Some((score(&judged(&state)?), state)),
@@ -180,6 +185,10 @@ impl Run {
         } else {
             self.record.bad_epochs += 1;
         }
+        if let Some(mut plateau) = self.plateau() {
+            plateau.step(epoch as usize, found.top1);
+            self.record.plateau = Some(plateau.state());
+        }
         let report = EpochReport {
             kind: "epoch",
             epoch,
@@ -193,6 +202,7 @@ impl Run {
             seconds: begun.elapsed().as_secs_f64(),
         };
         self.journal.add(&report)?;
+        self.events.add_epoch(&report, self.train.steps())?;
         self.record.position = Position { epoch, step: 0 };
         self.record.totals = Totals::default();
         let patience = self.recipe.run.patience;
@@ -201,8 +211,15 @@ impl Run {
         Ok(observe(Event::Epoch(&report)))
     }
 
+    /// The schedule by plateaus where it stands, for recipes that have one.
+    fn plateau(&self) -> Option<Plateau> {
+        let options = self.recipe.plateau()?;
+        Some(self.record.plateau.map_or_else(|| Plateau::new(options), |state| Plateau::resume(options, state)))
+    }
+
     fn save(&mut self) -> Result<(), RunError> {
         self.record.metrics_bytes = self.journal.sync()?;
+        self.record.events_bytes = self.events.sync()?;
         state::save(&self.folder.file(STATE), &self.trainer, &self.record)
     }
 }

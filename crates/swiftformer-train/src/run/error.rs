@@ -7,6 +7,7 @@ use crate::{
     metrics::MetricsError,
     model::ModelError as NetworkError,
     recipe::{Difference, RecipeError},
+    teacher::TeacherError,
     trainer::TrainError,
 };
 use swiftformer::{checkpoint::CheckpointError, config::ConfigError, model::ModelError, weights::WeightsError};
@@ -21,7 +22,10 @@ pub enum RunError {
     /// The data set.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// The model that training starts from, or a teacher.
+    /// A teacher.
+    #[error(transparent)]
+    Teacher(#[from] TeacherError),
+    /// The model that training starts from.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// A network that cannot be built or written.

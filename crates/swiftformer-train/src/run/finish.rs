@@ -1,16 +1,16 @@
 //! What a finished run leaves beside the model: pictures of how it went, and what the model confuses.
 
 use serde_json::Value;
-use swiftformer::checkpoint::{Checkpoint, ModelSource, OpenOptions};
 
 use super::{
     METRICS, Run, RunError, folder,
-    judge::judge,
+    mistakes::Mistakes,
     plot::{Curve, MOST_CLASSES, Panel, confusion, curves},
 };
+use crate::data::Batch;
 
 impl Run {
-    /// Draws `curves.svg` and, for classes that fit a picture, `confusion.svg`; writes `report.json` for the run's model.
+    /// Draws `curves.svg`, `mistakes.svg` and, for classes that fit a picture, `confusion.svg`; writes `report.json` for the run's model.
     pub(super) fn draw(&self) -> Result<(), RunError> {
         let path = self.folder.file(METRICS);
         let text = std::fs::read_to_string(&path).map_err(|source| RunError::Read { path, source })?;
@@ -46,9 +46,13 @@ impl Run {
             Panel { title: "learning rate", curves: vec![of("step", "", blue, "lr")] },
         ];
         folder::write(&self.folder.file("curves.svg"), curves(&panels).as_bytes())?;
-        let source = ModelSource::Path(self.folder.path.clone());
-        let best = Checkpoint::open(&source, &OpenOptions::default())?;
-        let counts = judge(best.arch(), best.state(), &self.preprocessor, &self.validation, self.threads)?;
+        let arch = self.trainer.network.arch();
+        let best = self.folder.read_weights("", arch)?;
+        let mut mistakes = Mistakes::default();
+        let see = &mut |batch: &Batch, logits: &[f32]| mistakes.add(batch, logits);
+        let counts = self.judge(&best)?.count(&self.validation, arch.config.num_labels, see)?;
+        let sheet = mistakes.sheet(self.validation.data().as_ref());
+        folder::write(&self.folder.file("mistakes.svg"), sheet.as_bytes())?;
         let names = &self.record.classes;
         let report =
             serde_json::to_vec_pretty(&counts.report(names)).map_err(|error| RunError::Setting(error.to_string()))?;

@@ -1,44 +1,83 @@
 //! Judging weights by the validation images, as the finished model would run.
 
 use swiftformer::{
-    arch::{Arch, Leaf},
+    arch::Leaf,
     checkpoint::Checkpoint,
-    image::Preprocessor,
     model::{Model, ModelOptions, OutputRequest},
+    tensor::Tensor,
     weights::state::StateDict,
 };
 
-use super::{RunError, report::Score};
+use super::{Run, RunError, report::Score};
 use crate::{
-    data::{Loader, Position},
+    data::{Batch, Loader, Position},
     metrics::Classification,
+    model::{Network, NetworkOptions, to_host},
     trainer::Trainer,
 };
 
-/// Counts of the answers that the network with `state` gives to the images of `loader`.
-pub(super) fn judge(
-    arch: &Arch,
-    state: &StateDict,
-    preprocessor: &Preprocessor,
-    loader: &Loader,
-    threads: usize,
-) -> Result<Classification, RunError> {
-    let checkpoint = Checkpoint::from_parts(arch.clone(), state.clone(), preprocessor.clone());
-    let model = Model::new(&checkpoint, &ModelOptions { threads, ..ModelOptions::default() })?;
-    let mut counts = Classification::new(arch.config.num_labels);
-    for batch in loader.start(Position::default()) {
-        let batch = batch?;
-        if batch.is_empty() {
-            continue;
+/// What gives the logits.
+pub(super) enum Judge {
+    /// The engine, as the finished model runs.
+    Engine(Box<Model>),
+    /// The network itself, where its attention is none that the engine knows.
+    Network(Box<Network>),
+}
+
+impl Judge {
+    fn logits(&self, images: &Tensor) -> Result<Vec<f32>, RunError> {
+        match self {
+            Self::Engine(model) => {
+                let logits = model.run(images, &OutputRequest::default())?.logits;
+                let logits = logits.ok_or_else(|| RunError::Setting("the network has no classifier".into()))?;
+                Ok(logits.into_data())
+            }
+            Self::Network(network) => {
+                let shape = std::array::from_fn(|axis| images.shape().get(axis).copied().unwrap_or(1));
+                let images = network.images(images.data().to_vec(), shape)?;
+                Ok(to_host(network.eval(images)?.logits()))
+            }
         }
-        let logits = model.run(&batch.images, &OutputRequest::default())?.logits;
-        let logits = logits.ok_or_else(|| RunError::Setting("the network has no classifier".into()))?;
-        counts.add(logits.data(), &batch.labels)?;
     }
-    if counts.images() == 0 {
-        return Err(RunError::Setting("not one validation image could be read".into()));
+
+    /// Counts of the answers to the images of `loader`, of `classes` classes; `see` gets each batch and its logits.
+    pub(super) fn count(
+        &self,
+        loader: &Loader,
+        classes: usize,
+        see: &mut dyn FnMut(&Batch, &[f32]),
+    ) -> Result<Classification, RunError> {
+        let mut counts = Classification::new(classes);
+        for batch in loader.start(Position::default()) {
+            let batch = batch?;
+            if batch.is_empty() {
+                continue;
+            }
+            let logits = self.logits(&batch.images)?;
+            counts.add(&logits, &batch.labels)?;
+            see(&batch, &logits);
+        }
+        if counts.images() == 0 {
+            return Err(RunError::Setting("not one validation image could be read".into()));
+        }
+        Ok(counts)
     }
-    Ok(counts)
+}
+
+impl Run {
+    /// What judges the network with the tensors `state`.
+    pub(super) fn judge(&self, state: &StateDict) -> Result<Judge, RunError> {
+        let (arch, threads) = (self.trainer.network.arch().clone(), self.threads);
+        let attention = self.recipe.attention();
+        if attention.is_empty() {
+            let checkpoint = Checkpoint::from_parts(arch, state.clone(), self.preprocessor.clone());
+            let model = Model::new(&checkpoint, &ModelOptions { threads, ..ModelOptions::default() })?;
+            return Ok(Judge::Engine(Box::new(model)));
+        }
+        let options = NetworkOptions { attention, threads, ..NetworkOptions::default() };
+        let device = self.trainer.network.device();
+        Ok(Judge::Network(Box::new(Network::new(arch, state, &options, device)?)))
+    }
 }
 
 pub(super) fn score(counts: &Classification) -> Score {
