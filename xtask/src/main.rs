@@ -3,6 +3,7 @@
 mod arm;
 mod check;
 mod command;
+mod demo;
 mod rules;
 mod sanitize;
 mod toolchain;
@@ -18,6 +19,7 @@ const USAGE: &str = "\
 Usage: cargo xtask TASK
 
   check [--keep-going]   everything that CI checks, cheapest first
+  demo                   the program's own model, trained anew; a quarter of an hour on two cores
   arm                    the kernels' and the engine's tests for 64-bit ARM, under qemu
   wasm                   the kernels' tests for WebAssembly with SIMD, under node
   sanitize               the kernels' tests under AddressSanitizer and Miri, with a nightly compiler
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
     let result = match arguments.as_slice() {
         ["check"] => check::run(false),
         ["check", "--keep-going"] => check::run(true),
+        ["demo"] => demo::run(),
         ["arm"] => arm::run(),
         ["wasm"] => wasm::run(),
         ["sanitize"] => sanitize::run(),

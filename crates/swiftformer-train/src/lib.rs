@@ -20,9 +20,12 @@
 //! | `schedule` | learning rates by epoch and by step |
 //! | `trainer` | one step after the other, and their state for resuming |
 //! | `recipe` | every setting of a run as a readable file |
+//! | `teacher` | teachers of distillation: SwiftFormers, ONNX, files of logits |
 //! | `run` | from a data set and a recipe to a folder with a trained model |
 
 pub mod augment;
+#[cfg(feature = "engine")]
+mod bits;
 pub mod data;
 #[cfg(feature = "engine")]
 pub mod device;
@@ -45,5 +48,7 @@ pub mod run;
 #[cfg(feature = "engine")]
 pub mod schedule;
 pub mod synth;
+#[cfg(feature = "engine")]
+pub mod teacher;
 #[cfg(feature = "engine")]
 pub mod trainer;

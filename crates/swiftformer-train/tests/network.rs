@@ -13,7 +13,7 @@ use swiftformer::{
 };
 use swiftformer_train::{
     loss::{BaseHead, BaseLoss, Criterion, Distillation},
-    model::{ModelError, Network, NetworkOptions},
+    model::{ModelError, Network, NetworkOptions, Outputs},
     optim::{Average, Clip, GroupOptions, Optimizer, Rule},
     trainer::{TrainError, Trainer},
 };
@@ -187,6 +187,36 @@ fn frozen_tensors_stay_and_the_others_move() {
     for param in opened.arch().params().iter().filter(|param| param.kind.is_trainable()) {
         let same = state.values(param.module, param.leaf) == opened.state().values(param.module, param.leaf);
         assert_eq!(same, !matches!(param.module, Module::Head | Module::DistHead), "{param:?}");
+    }
+}
+
+#[test]
+fn frozen_statistics_train_what_eval_mode_computes() {
+    let opened = checkpoint("timm_tiny");
+    let inputs = tensors("training/inputs.safetensors");
+    for heads_alone in [true, false] {
+        let options = NetworkOptions { freeze_statistics: true, ..NetworkOptions::default() };
+        let mut network = Network::new(opened.arch().clone(), opened.state(), &options, &Device::flex()).unwrap();
+        if heads_alone {
+            network.parameters_mut().freeze(|module| !matches!(module, Module::Head | Module::DistHead));
+        }
+        let images = || network.images(inputs["x.0"].to_f32(), [4, 3, 64, 64]).unwrap();
+        let (first, second) = (images(), images());
+        let host = |outputs: &Outputs| -> Vec<f32> { outputs.logits().inner().to_data().try_into_vec().unwrap() };
+        let expected = host(&network.eval(first).unwrap());
+        let pass = network.train(second, 0).unwrap();
+        for (found, expected) in host(&pass.outputs).iter().zip(&expected) {
+            assert!((found - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{found} {expected}");
+        }
+        let loss = pass.outputs.head.clone().powi_scalar(2).sum();
+        let gradients = pass.backward(&loss);
+        let moving = network.parameters().list().iter().zip(&gradients).filter(|(_, gradient)| gradient.is_some());
+        let moving: Vec<Module> = moving.map(|(parameter, _)| parameter.param.module).collect();
+        assert_eq!(moving.iter().all(|module| matches!(module, Module::Head | Module::DistHead)), heads_alone);
+        let state = network.to_state();
+        for param in opened.arch().params().iter().filter(|param| !param.kind.is_trainable()) {
+            assert_eq!(state.get(param.module, param.leaf), opened.state().get(param.module, param.leaf), "{param:?}");
+        }
     }
 }
 

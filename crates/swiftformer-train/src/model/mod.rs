@@ -30,7 +30,7 @@ pub use self::{
 use crate::{data::Shard, ops::SharedEngine, parallel::Group};
 use swiftformer_kernels::train::{Engine, SharedAverage};
 
-use self::{layers::Layers, parameters::Value};
+use self::{ablation::StageAttention, layers::Layers, parameters::Value};
 
 /// Share of a batch's statistics in BatchNorm's running statistics, PyTorch's default.
 const MOMENTUM: f64 = 0.1;
@@ -72,15 +72,20 @@ impl DropPathRule {
 pub struct NetworkOptions {
     /// Who drops; `None` is the rule of the config's reading.
     pub drop_path_rule: Option<DropPathRule>,
+    /// The attention of each stage; additive everywhere when empty.
+    pub attention: Vec<StageAttention>,
     /// Use the project's own kernels for whole blocks where the device is the CPU.
     pub fused: bool,
+    /// Keep the running statistics of BatchNorms as they are and normalise by them, instead of by each batch's. Where
+    /// nothing but the heads trains, the rest then runs as it does in eval mode, without gradients.
+    pub freeze_statistics: bool,
     /// Threads of those kernels; 0 are as many as the machine has. Their number changes no bit of the results.
     pub threads: usize,
 }
 
 impl Default for NetworkOptions {
     fn default() -> Self {
-        Self { drop_path_rule: None, fused: true, threads: 0 }
+        Self { drop_path_rule: None, attention: Vec::new(), fused: true, freeze_statistics: false, threads: 0 }
     }
 }
 
@@ -143,14 +148,20 @@ pub struct Network {
     synchronised: Option<Group>,
     /// Which of several processes draws what is dropped.
     shard: Shard,
+    frozen_statistics: bool,
+    attention: Vec<StageAttention>,
 }
 
 impl Network {
     /// Puts a network on `device`.
     ///
     /// # Errors
-    /// When the state dict is not the network's.
+    /// When the state dict is not the network's, or there are not as many attentions as stages.
     pub fn new(arch: Arch, state: &StateDict, options: &NetworkOptions, device: &Device) -> Result<Self, ModelError> {
+        let (stages, found) = (arch.stages.len(), options.attention.len());
+        if found != 0 && found != stages {
+            return Err(ModelError::Attention { stages, found });
+        }
         let device = device.clone().inner();
         let parameters = Parameters::from_state(&arch, state, &device)?;
         let rule = options.drop_path_rule.unwrap_or(DropPathRule::of(arch.config.reading));
@@ -161,7 +172,17 @@ impl Network {
         };
         let fused = options.fused && device == Device::flex();
         let engine = fused.then(|| Arc::new(Mutex::new(Engine::new(threads))));
-        Ok(Self { arch, parameters, device, drop_path, engine, synchronised: None, shard: Shard::WHOLE })
+        Ok(Self {
+            arch,
+            parameters,
+            device,
+            drop_path,
+            engine,
+            synchronised: None,
+            shard: Shard::WHOLE,
+            frozen_statistics: options.freeze_statistics,
+            attention: options.attention.clone(),
+        })
     }
 
     /// Trains as one of the processes of `group`, each of which has as many images. Stochastic depth drops what a single
@@ -204,6 +225,12 @@ impl Network {
     /// The tensors as the library keeps them: a checkpoint's, with [`swiftformer::checkpoint::Checkpoint::from_parts`].
     pub fn to_state(&self) -> StateDict {
         self.parameters.to_state(&self.arch)
+    }
+
+    /// Whether a step changes nothing before the last norm.
+    fn body_is_fixed(&self) -> bool {
+        let behind = |module| matches!(module, Module::Norm | Module::Head | Module::DistHead);
+        self.frozen_statistics && self.parameters.list().iter().all(|p| !p.trainable || behind(p.param.module))
     }
 
     /// Where the tensors are.
