@@ -109,7 +109,10 @@ fn every_dialect_and_size_is_a_whole_graph_of_operators_that_xnnpack_takes() {
             let bytes = file(&tiny(dialect), &at(size));
             let graph = read(&bytes);
             let input = &graph.tensors[graph.inputs[0]];
-            assert_eq!((input.name.as_str(), &input.shape[..]), ("pixel_values", &[1, size[0] as i32, size[1] as i32, 3][..]));
+            assert_eq!(
+                (input.name.as_str(), &input.shape[..]),
+                ("pixel_values", &[1, size[0] as i32, size[1] as i32, 3][..])
+            );
             let output = &graph.tensors[graph.outputs[0]];
             assert_eq!(output.name, "logits");
             assert_eq!(output.shape.len(), 2, "{:?}", output.shape);

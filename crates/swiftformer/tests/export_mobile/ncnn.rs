@@ -59,7 +59,8 @@ fn read(files: &HashMap<String, Vec<u8>>) -> Vec<Layer> {
         }
     }
     let info: serde_json::Value = serde_json::from_slice(&files["model.json"]).unwrap();
-    let mut outputs: Vec<&str> = info["outputs"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let mut outputs: Vec<&str> =
+        info["outputs"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
     let mut left: Vec<&str> = unread.keys().map(|blob| blob.as_str()).collect();
     outputs.sort_unstable();
     left.sort_unstable();
@@ -101,7 +102,8 @@ fn check_weights(layers: &[Layer], mut bytes: &[u8]) {
 fn every_dialect_size_and_output_is_a_whole_network() {
     for dialect in DIALECTS {
         for size in [[64, 64], [65, 95], [33, 47]] {
-            for outputs in [OutputKind::Logits, OutputKind::Probabilities, OutputKind::Embedding, OutputKind::Features] {
+            for outputs in [OutputKind::Logits, OutputKind::Probabilities, OutputKind::Embedding, OutputKind::Features]
+            {
                 read(&files(&tiny(dialect), &ExportOptions { outputs, ..at(size) }));
             }
         }

@@ -147,7 +147,8 @@ impl<'a> Printer<'a> {
             return self.constant(name, shape, Element::F32, Data::F32(values));
         }
         let halves = self.constant(format!("{name}_f16"), shape.clone(), Element::F16, Data::F16(values));
-        let floats = self.push(Tensor { name, shape, element: Element::F32, scale: None, any_batch: false, data: None });
+        let floats =
+            self.push(Tensor { name, shape, element: Element::F32, scale: None, any_batch: false, data: None });
         self.step(Operator::Dequantize, vec![halves], floats);
         floats
     }

@@ -76,7 +76,8 @@ fn normalized<'a>(node: &'a Node, rest: &'a [Node], readers: &[usize]) -> Option
     let [sum, root, bound, divide, ..] = rest else { return None };
     let (Op::Mul, &[x, same]) = (&node.op, node.inputs.as_slice()) else { return None };
     let Op::MaxScalar(epsilon) = bound.op else { return None };
-    let operations = sum.op == Op::Reduce(Reduction::Sum, Over::Channels) && root.op == Op::Sqrt && divide.op == Op::Div;
+    let operations =
+        sum.op == Op::Reduce(Reduction::Sum, Over::Channels) && root.op == Op::Sqrt && divide.op == Op::Div;
     let chained = sum.inputs == [node.output]
         && root.inputs == [sum.output]
         && bound.inputs == [root.output]

@@ -30,8 +30,11 @@ pub fn print(lowered: &Lowered) -> Result<Artifact, ExportError> {
         });
     }
     let (param, bin) = print::print(lowered);
-    let mut files =
-        vec![(PARAM_FILE.to_owned(), param.into_bytes()), (BIN_FILE.to_owned(), bin), (INFO_FILE.to_owned(), info(lowered))];
+    let mut files = vec![
+        (PARAM_FILE.to_owned(), param.into_bytes()),
+        (BIN_FILE.to_owned(), bin),
+        (INFO_FILE.to_owned(), info(lowered)),
+    ];
     if !lowered.info.labels.is_empty() {
         let lines = lowered.info.labels.iter().map(|label| label.replace(['\r', '\n'], " ") + "\n");
         files.push((LABELS_FILE.to_owned(), lines.collect::<String>().into_bytes()));

@@ -56,7 +56,9 @@ pub(super) fn print(lowered: &Lowered) -> (String, Vec<u8>) {
 impl Printer<'_> {
     fn input(&mut self) {
         let [width, height, channels] = match self.lowered.values[self.lowered.input].shape {
-            Shape::Map([channels, height, width]) | Shape::Bytes([height, width, channels]) => [width, height, channels],
+            Shape::Map([channels, height, width]) | Shape::Bytes([height, width, channels]) => {
+                [width, height, channels]
+            }
             Shape::Vector(channels) => [channels, 1, 1],
         };
         let shape = Params::default().int(0, width).int(1, height).int(2, channels);
