@@ -132,7 +132,8 @@ impl Prepared {
             (_, name) => {
                 let normalize = &Normalize { mean: mean.to_vec(), std: std.to_vec() };
                 let (classes, steps) = (splits.train.classes(), train.steps());
-                Some(Teacher::open(name, &Pupil { recipe, classes, normalize, steps, threads })?)
+                let world = workers.group.shard().world;
+                Some(Teacher::open(name, &Pupil { recipe, classes, normalize, steps, world, threads })?)
             }
         };
         Ok(Self { model, train, validation, teacher, device, workers })

@@ -102,6 +102,15 @@ impl LogitsFile {
         if !differences.is_empty() {
             return Err(TeacherError::OtherImages { path: self.path.clone(), differences });
         }
+        let (batch, world) = (pupil.recipe.run.batch, pupil.world);
+        // The middle image of an odd share is mixed with another one than in the whole batch.
+        if world > 1 && pupil.recipe.mix()?.is_some() && !(batch / world).is_multiple_of(2) {
+            let fits = batch.next_multiple_of(2 * world);
+            return wrong(&format!(
+                "they are for images mixed in pairs, and {world} processes cannot share {batch} images so: a batch of {fits} \
+                 would do"
+            ));
+        }
         let normalize = Normalize { mean: self.record.mean.clone(), std: self.record.std.clone() };
         if normalize != *pupil.normalize {
             return wrong("they are for images of another mean or deviation");

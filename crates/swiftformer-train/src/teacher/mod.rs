@@ -40,6 +40,8 @@ pub(crate) struct Pupil<'a> {
     pub(crate) normalize: &'a Normalize,
     /// Batches of an epoch.
     pub(crate) steps: usize,
+    /// Processes that share each batch.
+    pub(crate) world: usize,
     pub(crate) threads: usize,
 }
 

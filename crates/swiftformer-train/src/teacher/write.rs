@@ -52,7 +52,7 @@ pub fn write_logits(
         recipe.loader_options(*threads, Shard::WHOLE),
     )?;
     let (classes, steps) = (splits.train.classes(), loader.steps());
-    let pupil = Pupil { recipe, classes, normalize: &normalize, steps, threads: *threads };
+    let pupil = Pupil { recipe, classes, normalize: &normalize, steps, world: 1, threads: *threads };
     let teacher = Teacher::open(name, &pupil)?;
     let images = steps * recipe.run.batch;
     write_header(output, options, &pupil, images)?;
