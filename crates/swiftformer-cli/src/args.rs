@@ -5,9 +5,11 @@ use tracing::level_filters::LevelFilter;
 
 use crate::commands::{
     bench::BenchArgs, classify::ClassifyArgs, convert::ConvertArgs, embed::EmbedArgs, eval::EvalArgs,
-    forward::ForwardArgs, info::InfoArgs, preprocess::PreprocessArgs, synth::SynthArgs, teach::TeachArgs,
-    train::TrainArgs,
+    export::ExportArgs, forward::ForwardArgs, info::InfoArgs, preprocess::PreprocessArgs, synth::SynthArgs,
+    teach::TeachArgs, train::TrainArgs,
 };
+#[cfg(feature = "serve")]
+use crate::serve::ServeArgs;
 
 /// SwiftFormer vision models: classify photographs, embed them, convert and inspect models.
 #[derive(Debug, Parser)]
@@ -20,6 +22,7 @@ use crate::commands::{
   swiftformer classify photo.jpg --model xs
   swiftformer classify photos/ 'more/*.png' --model l1 --format json > answers.jsonl
   swiftformer embed photos/ --model s --output embeddings.npy
+  swiftformer export l1 l1.onnx --verify
   swiftformer info timm/swiftformer_xs.dist_in1k
   swiftformer train photos/ --output runs/photos
 
@@ -46,9 +49,20 @@ impl Cli {
             (false, _) => LevelFilter::DEBUG,
         }
     }
+
+    /// Which messages a server logs: one step more, because nobody watches it.
+    #[cfg(feature = "serve")]
+    pub fn log_level(&self) -> LevelFilter {
+        match (self.quiet, self.verbose) {
+            (true, _) => LevelFilter::WARN,
+            (false, 0) => LevelFilter::INFO,
+            (false, _) => LevelFilter::DEBUG,
+        }
+    }
 }
 
 /// What to do.
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Classify(ClassifyArgs),
@@ -56,7 +70,10 @@ pub enum Command {
     Eval(EvalArgs),
     Forward(ForwardArgs),
     Preprocess(PreprocessArgs),
+    #[cfg(feature = "serve")]
+    Serve(ServeArgs),
     Convert(ConvertArgs),
+    Export(ExportArgs),
     Info(InfoArgs),
     Synth(SynthArgs),
     Train(TrainArgs),

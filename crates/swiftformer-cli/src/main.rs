@@ -13,6 +13,9 @@ mod outcome;
 mod partial;
 mod progress;
 mod rows;
+#[cfg(feature = "serve")]
+mod serve;
+mod size;
 
 use std::process::ExitCode;
 
@@ -22,7 +25,12 @@ use outcome::Outcome;
 
 fn main() -> ExitCode {
     let cli = args::Cli::parse();
-    console::install(cli.verbosity());
+    match cli.command {
+        // A server logs for machines.
+        #[cfg(feature = "serve")]
+        args::Command::Serve(_) => serve::logs::install(cli.log_level()),
+        _ => console::install(cli.verbosity()),
+    }
     let result = interrupt::install().and_then(|()| commands::run(cli.command));
     Outcome::of(result).into()
 }

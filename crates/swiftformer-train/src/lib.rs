@@ -13,8 +13,10 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `model` | the network in burn: forward in train and eval mode, gradients |
+//! | `device` | the CPU, or a graphics card |
 //! | `loss` | cross-entropy, soft targets, BCE, distillation |
 //! | `optim` | AdamW and SGD, weight decay groups, clipping, averaged weights |
+//! | `parallel` | several processes that train one model |
 //! | `schedule` | learning rates by epoch and by step |
 //! | `trainer` | one step after the other, and their state for resuming |
 //! | `recipe` | every setting of a run as a readable file |
@@ -26,6 +28,8 @@ pub mod augment;
 mod bits;
 pub mod data;
 #[cfg(feature = "engine")]
+pub mod device;
+#[cfg(feature = "engine")]
 pub mod loss;
 pub mod metrics;
 #[cfg(feature = "engine")]
@@ -34,6 +38,8 @@ pub mod model;
 mod ops;
 #[cfg(feature = "engine")]
 pub mod optim;
+#[cfg(feature = "engine")]
+pub mod parallel;
 #[cfg(feature = "engine")]
 pub mod recipe;
 pub mod rng;

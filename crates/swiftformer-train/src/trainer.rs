@@ -11,6 +11,7 @@ use crate::{
     loss::{Criterion, LossError, Targets},
     model::{ModelError, Network, to_host},
     optim::{Average, Clip, HostGradients, Optimizer, StateError},
+    parallel::{Group, ParallelError},
 };
 
 /// Images and what they should be.
@@ -51,6 +52,9 @@ pub enum TrainError {
     /// The stored state does not fit.
     #[error(transparent)]
     State(#[from] StateError),
+    /// Another process is gone.
+    #[error(transparent)]
+    Parallel(#[from] ParallelError),
     /// The loss is not a number any more; the parameters are those from before.
     #[error("the loss is {loss}")]
     NotFinite {
@@ -72,13 +76,16 @@ pub struct Trainer {
     pub clip: Clip,
     /// The averaged weights, where they are wanted.
     pub average: Option<Average>,
+    /// The processes that train the same network.
+    pub group: Group,
     gradients: Option<HostGradients>,
 }
 
 impl Trainer {
     /// A trainer without clipping and average; both are fields.
     pub fn new(network: Network, optimizer: Optimizer, criterion: Criterion) -> Self {
-        Self { network, optimizer, criterion, clip: Clip::None, average: None, gradients: None }
+        let (clip, group) = (Clip::None, Group::alone());
+        Self { network, optimizer, criterion, clip, average: None, group, gradients: None }
     }
 
     /// Adds `share` times the gradients of a batch to those of the step. A step of one batch has share 1, one of n equal
@@ -140,6 +147,25 @@ impl Trainer {
         self.gradients.as_mut()
     }
 
+    /// Replaces the gradients of the step by their average over all processes of the group, between
+    /// [`Trainer::accumulate`] and [`Trainer::apply`].
+    ///
+    /// # Errors
+    /// When another process is gone.
+    pub fn share_gradients(&mut self) -> Result<(), ParallelError> {
+        let world = self.group.shard().world;
+        let Some(gradients) = self.gradients.as_mut().filter(|_| world > 1) else { return Ok(()) };
+        let mut all: Vec<f32> = gradients.iter().flatten().flatten().copied().collect();
+        self.group.sum(&mut all)?;
+        let mut sums = all.as_slice();
+        for gradient in gradients.iter_mut().flatten() {
+            let (own, rest) = sums.split_at(gradient.len());
+            gradient.iter_mut().zip(own).for_each(|(value, sum)| *value = sum / world as f32);
+            sums = rest;
+        }
+        Ok(())
+    }
+
     /// Bounds the gradients, moves the parameters at learning rate `lr` and the average behind them. Gives the norm that
     /// the gradients had, or `None` where no batch came before.
     pub fn apply(&mut self, lr: f64) -> Option<f64> {
@@ -158,6 +184,7 @@ impl Trainer {
     /// As [`Trainer::accumulate`].
     pub fn step(&mut self, batch: Batch, lr: f64, seed: u64) -> Result<(BatchReport, f64), TrainError> {
         let report = self.accumulate(batch, 1.0, seed)?;
+        self.share_gradients()?;
         Ok((report, self.apply(lr).unwrap_or(0.0)))
     }
 

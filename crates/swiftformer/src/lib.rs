@@ -36,6 +36,7 @@
 //! | [`arch`] | the network as a description that everything else walks |
 //! | [`weights`] | file formats, names and layouts of tensors, initialisation |
 //! | [`plan`] | the compiled network, for one image size |
+//! | [`export`] | the network as a list of operations, and files of it for other runtimes |
 //! | `hub` | downloads from the Hugging Face Hub (feature `hub`, on by default) |
 //! | [`loss`] | losses as transformers computes them |
 //! | [`demo`] | the embedded model |
@@ -52,10 +53,12 @@
 //! Malformed files are errors, never panics.
 
 pub mod arch;
+mod aside;
 pub mod checkpoint;
 pub mod config;
 pub mod demo;
 mod excerpt;
+pub mod export;
 mod files;
 #[cfg(feature = "hub")]
 pub mod hub;

@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Golden, network, open, worst_difference, xs};
+use support::{Golden, lively, network, open, worst_difference, xs};
 use swiftformer::{
     arch::{Arch, TailKind},
     checkpoint::Checkpoint,
@@ -182,30 +182,6 @@ fn xs_in_both_dialects() {
         }
         golden.check("timm.logits", outputs.logits.as_ref().unwrap());
     });
-}
-
-/// Weights that keep activations near one, so that errors show.
-fn lively(arch: &Arch, seed: u32) -> StateDict {
-    let mut state = seed;
-    let mut next = move || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 24) as f32 * 2.0 - 1.0
-    };
-    StateDict::from_fn(arch, |param| {
-        use swiftformer::arch::ParamKind::{ActivationValue, NormWeight, NumBatchesTracked, RunningVar, TokenWeights};
-        let fan_in: usize = param.shape.iter().skip(1).product();
-        let values: Vec<f32> = (0..param.len())
-            .map(|_| match param.kind {
-                NumBatchesTracked => 0.0,
-                NormWeight | RunningVar => 1.0 + 0.4 * next(),
-                ActivationValue => 0.3 + 0.2 * next(),
-                TokenWeights => 1.7 * next(),
-                _ if fan_in > 1 => next() * (3.0 / fan_in as f32).sqrt(),
-                _ => 0.3 * next(),
-            })
-            .collect();
-        RawTensor::from_f32(param.shape.clone(), &values).unwrap()
-    })
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod measure;
 mod pipeline;
 mod report;
 
-use std::{fmt::Display, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt::Display, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -20,6 +20,7 @@ use crate::{
     console,
     model::{ModelDetails, PrecisionArg, open},
     outcome::Outcome,
+    size::Size,
 };
 
 /// Measure how fast a model runs: warm-up, then median, minimum and percent of what arithmetic alone would allow
@@ -73,20 +74,6 @@ pub struct BenchArgs {
     /// Add a table of the shapes: best time on every instruction set of this machine, the chosen one marked
     #[arg(long)]
     kernels: bool,
-}
-
-/// `HxW` in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Size([usize; 2]);
-
-impl FromStr for Size {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let side = |side: &str| side.parse::<usize>().ok();
-        let sides = text.split_once(['x', 'X', '×']).and_then(|(height, width)| Some([side(height)?, side(width)?]));
-        sides.map(Self).ok_or_else(|| "expected HEIGHTxWIDTH in pixels, such as 192x640".into())
-    }
 }
 
 /// Pixel values of the image.
@@ -171,16 +158,5 @@ fn print(format: Format, report: &(impl Serialize + Display)) -> anyhow::Result<
     match format {
         Format::Text => console::line(report.to_string().trim_end()),
         Format::Json => console::line(&serde_json::to_string_pretty(report)?),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Size;
-
-    #[test]
-    fn sizes_are_height_by_width() {
-        assert_eq!("192x640".parse(), Ok(Size([192, 640])));
-        assert!("224".parse::<Size>().is_err() && "x5".parse::<Size>().is_err());
     }
 }

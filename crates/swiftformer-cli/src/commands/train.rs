@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 #[cfg(feature = "train")]
+mod processes;
+#[cfg(feature = "train")]
 mod run;
 
 #[cfg(feature = "train")]
@@ -25,6 +27,7 @@ The run's folder is a model: swiftformer classify photo.jpg --model runs/shapes
 Examples:
   swiftformer train shapes --output runs/shapes
   swiftformer train birds --model xs --output runs/birds --set epochs=10 --set lr=1e-4
+  swiftformer train birds --model xs --output runs/birds --device cuda
   swiftformer train --resume runs/birds"
 )]
 #[cfg_attr(not(feature = "train"), allow(dead_code, reason = "the command line is the same without training"))]
@@ -50,6 +53,15 @@ pub struct TrainArgs {
     /// Resume although settings were changed
     #[arg(long, requires = "resume")]
     force: bool,
+    /// Where to train: cpu, cuda, wgpu, metal or rocm, with :N for a certain card [default: the recipe's, cpu]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+    /// Train by N processes of this machine, each with its share of every batch and of the threads
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    replicas: u16,
+    /// Whose copy this process is
+    #[arg(long, value_name = "SERVER,RANK,WORLD", hide = true)]
+    replica: Option<String>,
     /// Threads to use; 0 means one for each core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,

@@ -8,6 +8,7 @@ mod embed;
 mod eval;
 #[cfg(feature = "train")]
 mod events;
+mod export;
 mod forward;
 mod heatmap;
 mod info;
@@ -17,3 +18,5 @@ mod support;
 mod synth;
 mod teach;
 mod train;
+#[cfg(feature = "train")]
+mod train_parallel;

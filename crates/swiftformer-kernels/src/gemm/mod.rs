@@ -1,5 +1,6 @@
 //! Matrix products with packed weights: the engine's one inner loop for pointwise and dense convolutions.
 
+mod ahead;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod amx;
 mod packed;

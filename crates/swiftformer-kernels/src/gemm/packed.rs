@@ -199,12 +199,12 @@ impl PanelMatrix {
         let shape = [inputs, outputs];
         packed.weight = match kernels.precision() {
             Precision::F32 => {
-                let mut target = AlignedBuffer::zeros(padded * inputs);
+                let mut target = AlignedBuffer::for_weights(padded * inputs);
                 packed.arrange(weight, shape, &mut target, |value| value);
                 PanelWeight::F32(target)
             }
             Precision::Bf16 => {
-                let mut target = AlignedBuffer::zeros(padded * inputs);
+                let mut target = AlignedBuffer::for_weights(padded * inputs);
                 packed.arrange(weight, shape, &mut target, |value| bf16::from_f32(value).to_bits());
                 PanelWeight::Bf16(target)
             }

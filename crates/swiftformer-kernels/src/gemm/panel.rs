@@ -4,6 +4,7 @@
 //! addressing modes), so no pointer spills; with four vectors that makes 24 accumulators, enough to hide the latency of
 //! the multiply-adds, and 10 loads for every 24 of them.
 
+use super::ahead::Ahead;
 use super::packed::{PanelMatrix, PanelWeight};
 use super::{InputView, OutputView, TILE_ROWS};
 use crate::activation::activate_rows;
@@ -122,31 +123,11 @@ struct PanelPass<'a, W> {
     /// What is added where rows accumulate, and from one row of it to the next.
     residual: (*const f32, usize),
     /// The next panel's weights, asked for while this one is multiplied: a large matrix does not stay in the second-level
-    /// cache, and the CPU by itself looks ahead to the end of a page only.
+    /// cache.
     next: &'a [W],
     /// Output channels to write; fewer than the panel's lanes at the matrix's end.
     columns: usize,
     accumulate: bool,
-}
-
-/// The next panel's weights that are not asked for yet.
-struct Ahead {
-    next: *const u8,
-    end: *const u8,
-    /// Cache lines to ask for at a time.
-    lines: usize,
-}
-
-impl Ahead {
-    #[inline(always)]
-    fn fetch<I: Isa>(&mut self, isa: I) {
-        for _ in 0..self.lines {
-            if self.next < self.end {
-                isa.prefetch(self.next);
-                self.next = self.next.wrapping_add(64);
-            }
-        }
-    }
 }
 
 impl<W: Weight> PanelPass<'_, W> {
@@ -158,12 +139,8 @@ impl<W: Weight> PanelPass<'_, W> {
         // As even as they go: 7 rows as 4 + 3, since a tile of one row would wait for its own sums.
         let tiles = rows.div_ceil(TILE_ROWS);
         let (low, high_tiles) = (rows / tiles, rows % tiles);
-        let all_tiles = (tiles * self.input.groups).max(1);
-        let mut ahead = Ahead {
-            next: self.next.as_ptr().cast(),
-            end: self.next.as_ptr_range().end.cast(),
-            lines: (REQUEST_INPUTS * V * I::LEN * size_of::<W>()).div_ceil(64 * all_tiles),
-        };
+        let requests = self.input.segments * self.input.segment_len.div_ceil(REQUEST_INPUTS);
+        let mut ahead = Ahead::new(self.next.as_ptr_range(), tiles * self.input.groups * requests);
         for group in 0..self.input.groups {
             let mut row = 0;
             for tile in 0..tiles {

@@ -4,6 +4,7 @@ use super::depthwise::{Depthwise, DepthwiseWeights, taps};
 use super::engine::{Engine, room};
 use super::hidden::{Factors, Hidden, HiddenGradients, Normal, add_lanes};
 use super::rows::{Moments, NormGradient, channel_sums, norm_backward};
+use super::shared::shared_sums;
 use crate::pool::Parts;
 
 /// `x + f · s · pw2(gelu(pw1(BN(dw(x)))))` on maps `[batch, height, width, channels]`; without a depthwise convolution it
@@ -133,7 +134,7 @@ impl Block<'_> {
             let mut moments = Moments::new(channels);
             sums.chunks_exact(3 * channels).for_each(|sums| moments.merge(height * width, sums));
             let [mean, variance] = moments.finish();
-            ChannelStatistics { mean, variance }
+            ChannelStatistics { mean, variance }.shared(engine.shared.as_ref())
         });
         let inverse = statistics.inverse(self.eps);
         let normal = Normal { mean: &statistics.mean, inverse: &inverse };
@@ -174,7 +175,8 @@ impl Block<'_> {
         let mean_of = |sums: &[f32]| -> Vec<f32> {
             sums.iter().zip(self.hidden.gamma).map(|(sum, gamma)| sum * gamma / count).collect()
         };
-        let (shift, slope) = (mean_of(&hidden.beta), mean_of(&hidden.gamma));
+        let [beta, gamma] = shared_sums(engine.shared.as_ref(), [&hidden.beta, &hidden.gamma]);
+        let (shift, slope) = (mean_of(&beta), mean_of(&gamma));
         let norm = NormGradient { mean: normal.mean, inverse: &inverse, shift: &shift, slope: &slope };
         let mut gradients = BlockGradients { hidden, ..BlockGradients::default() };
         match self.depthwise {

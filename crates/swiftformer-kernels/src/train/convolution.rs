@@ -6,6 +6,7 @@ use super::gemm::{Left, Product, Right, padded};
 use super::hidden::add_lanes;
 use super::pack;
 use super::rows::{Moments, NormBackwardInto, NormGradient, activated_norm, channel_sums, norm_sums};
+use super::shared::shared_sums;
 use crate::pool::Parts;
 
 /// `relu?(BN(conv(x)))` from `[batch, height, width, inputs]` to `[batch, height, width, outputs]` of the output.
@@ -195,7 +196,7 @@ impl ConvNorm<'_> {
             let mut moments = Moments::new(channels);
             sums.chunks_exact(3 * channels).for_each(|sums| moments.merge(pixels, sums));
             let [mean, variance] = moments.finish();
-            ChannelStatistics { mean, variance }
+            ChannelStatistics { mean, variance }.shared(engine.shared.as_ref())
         });
         let inverse = statistics.inverse(self.eps);
         let size = pixels * channels;
@@ -246,7 +247,8 @@ impl ConvNorm<'_> {
         let mean_of = |sums: &[f32]| -> Vec<f32> {
             sums.iter().zip(self.gamma).map(|(sum, gamma)| sum * gamma / count).collect()
         };
-        let (shift, slope) = (mean_of(beta), mean_of(gamma));
+        let [all_beta, all_gamma] = shared_sums(engine.shared.as_ref(), [beta, gamma]);
+        let (shift, slope) = (mean_of(&all_beta), mean_of(&all_gamma));
         let norm = NormGradient { mean: normal[0], inverse: &inverse, shift: &shift, slope: &slope };
 
         let (wide, stride) = (padded(channels), padded(patch));

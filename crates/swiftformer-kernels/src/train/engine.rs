@@ -1,5 +1,6 @@
 //! What the blocks of one network share: threads, and memory that lasts from one call to the next.
 
+use super::shared::SharedAverage;
 use crate::kernels::{IsaKind, Kernels};
 use crate::pool::Pool;
 
@@ -12,6 +13,8 @@ pub struct Engine {
     pub(super) sums: Vec<f32>,
     pub(super) packed: Vec<f32>,
     spare: Vec<Vec<f32>>,
+    /// For BatchNorms over several processes.
+    pub(super) shared: Option<SharedAverage>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -35,7 +38,13 @@ impl Engine {
         let vectors = (kernels.kind() == IsaKind::Amx).then(|| Kernels::with(IsaKind::Avx512)).flatten();
         let kernels = vectors.unwrap_or(kernels);
         let (scratch, sums, packed, spare) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { kernels, pool: Pool::new(threads), scratch, sums, packed, spare }
+        Self { kernels, pool: Pool::new(threads), scratch, sums, packed, spare, shared: None }
+    }
+
+    /// Lets every BatchNorm in train mode use the statistics of all processes that `average` averages over; `None` is this
+    /// process alone.
+    pub fn synchronise(&mut self, average: Option<SharedAverage>) {
+        self.shared = average;
     }
 
     /// A buffer of `len` floats that may hold anything.

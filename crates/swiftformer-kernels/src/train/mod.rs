@@ -13,6 +13,7 @@ mod gemm;
 mod hidden;
 mod pack;
 mod rows;
+mod shared;
 mod update;
 
 pub use attention::{AdditiveAttention, AttentionGradients, AttentionParameters, AttentionState};
@@ -20,4 +21,5 @@ pub use block::{Block, BlockGradients, BlockState, ChannelStatistics};
 pub use convolution::{ConvNorm, ConvNormGradients, ConvNormState};
 pub use engine::{Engine, keep_freed_memory};
 pub use hidden::{Hidden, HiddenGradients};
+pub use shared::SharedAverage;
 pub use update::{AdamW, Sgd};

@@ -87,19 +87,23 @@ impl Mix {
 
     /// Mixes `batch` in place and returns the share that each image keeps of its own label.
     pub fn apply(&self, batch: &mut Pixels<'_>, rng: &mut Rng) -> Vec<f32> {
-        let count = batch.count();
-        let blends: Vec<Blend> = match self.mode {
-            MixMode::Batch => vec![self.draw(batch.size, rng); count],
-            MixMode::Element => (0..count).map(|_| self.draw(batch.size, rng)).collect(),
+        let blends = self.blends(batch.count(), batch.size, rng);
+        batch.mix(&blends)
+    }
+
+    /// Draws what happens to each of `count` images of a batch, `size` being their height and width.
+    pub fn blends(&self, count: usize, size: [usize; 2], rng: &mut Rng) -> Vec<Blend> {
+        match self.mode {
+            MixMode::Batch => vec![self.draw(size, rng); count],
+            MixMode::Element => (0..count).map(|_| self.draw(size, rng)).collect(),
             MixMode::Pair => {
-                let mut blends: Vec<Blend> = (0..count / 2).map(|_| self.draw(batch.size, rng)).collect();
+                let mut blends: Vec<Blend> = (0..count / 2).map(|_| self.draw(size, rng)).collect();
                 let second: Vec<Blend> = blends.iter().rev().cloned().collect();
                 blends.extend((count % 2 == 1).then_some(Blend::None));
                 blends.extend(second);
                 blends
             }
-        };
-        batch.mix(&blends)
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use swiftformer::tensor::Tensor;
 
-use super::{DataError, Dataset, View};
+use super::{DataError, Dataset, Shard, View};
 use crate::{
     augment::{Pixels, mixed_targets},
     rng::{MIX, Rng},
@@ -52,7 +52,7 @@ pub(super) struct Sample {
 /// Where a batch stands, and which stream its mixing is drawn from.
 pub(super) struct Place {
     pub(super) seed: u64,
-    pub(super) rank: usize,
+    pub(super) shard: Shard,
     pub(super) epoch: u64,
     pub(super) step: usize,
 }
@@ -80,8 +80,11 @@ pub(super) fn assemble(
     if let View::Train(view) = view {
         smoothing = view.smoothing;
         if let Some(mix) = &view.mix {
-            let mut rng = Rng::new(place.seed, &[MIX, place.epoch, place.step as u64, place.rank as u64]);
-            kept = mix.apply(&mut Pixels { values: &mut values, channels, size: [height, width] }, &mut rng);
+            // Drawn for the batch of all processes, of which these are some.
+            let mut rng = Rng::new(place.seed, &[MIX, place.epoch, place.step as u64, 0]);
+            let blends = mix.blends(labels.len() * place.shard.world, [height, width], &mut rng);
+            let own = place.shard.select(&blends, labels.len());
+            kept = Pixels { values: &mut values, channels, size: [height, width] }.mix(&own);
         }
     }
     let targets = mixed_targets(&labels, data.classes().len(), smoothing, &kept);

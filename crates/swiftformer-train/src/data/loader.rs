@@ -54,7 +54,7 @@ impl TrainView {
 /// How a loader works.
 #[derive(Clone, Debug)]
 pub struct LoaderOptions {
-    /// Images of a batch.
+    /// Images of a batch of this process.
     pub batch: usize,
     /// Threads that decode and augment; results do not depend on their number.
     pub workers: usize,
@@ -137,7 +137,9 @@ impl Loader {
     fn order(&self, epoch: u64) -> Order {
         let (length, shard) = (self.data.len(), self.options.shard);
         match self.view.as_ref() {
-            View::Train(view) => Order::shuffled(length, self.options.seed, epoch, view.repeats, shard),
+            View::Train(view) => {
+                Order::shuffled(length, self.options.seed, epoch, view.repeats, shard, self.options.batch)
+            }
             View::Evaluate(_) => Order::sequential(length, shard),
         }
     }
@@ -145,10 +147,14 @@ impl Loader {
     /// Steps of an epoch. In training the last batch is left out when it is not full, unless it is the only one: then the
     /// epoch starts over to fill it. In evaluation the last batch may be smaller.
     pub fn steps(&self) -> usize {
-        let images = self.order(0).len();
+        let LoaderOptions { batch, seed, shard, .. } = self.options;
         match self.view.as_ref() {
-            View::Train(_) => (images / self.options.batch).max(1),
-            View::Evaluate(_) => images.div_ceil(self.options.batch),
+            // As many as a single process with the whole batch makes.
+            View::Train(view) => {
+                let images = Order::shuffled(self.data.len(), seed, 0, view.repeats, Shard::WHOLE, batch).len();
+                (images / (batch * shard.world)).max(1)
+            }
+            View::Evaluate(_) => self.order(0).len().div_ceil(batch),
         }
     }
 

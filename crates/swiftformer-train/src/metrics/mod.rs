@@ -149,6 +149,26 @@ impl Classification {
         }
     }
 
+    /// The counts as bytes, for [`Self::merge_bytes`] of another process of this program.
+    #[cfg(feature = "engine")]
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let counts = self.images.iter().chain(&self.correct).copied().chain([self.in_top5, self.loss.to_bits()]);
+        let mistakes = self.mistakes.iter().flat_map(|(&(label, answer), &n)| [label as u64, answer as u64, n]);
+        counts.chain(mistakes).flat_map(u64::to_ne_bytes).collect()
+    }
+
+    /// Adds the counts of another process with the same classes.
+    #[cfg(feature = "engine")]
+    pub(crate) fn merge_bytes(&mut self, bytes: &[u8]) {
+        let mut words = bytes.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word));
+        self.images.iter_mut().chain(&mut self.correct).zip(&mut words).for_each(|(count, word)| *count += word);
+        self.in_top5 += words.next().unwrap_or(0);
+        self.loss += f64::from_bits(words.next().unwrap_or(0));
+        while let (Some(label), Some(answer), Some(count)) = (words.next(), words.next(), words.next()) {
+            *self.mistakes.entry((label as usize, answer as usize)).or_default() += count;
+        }
+    }
+
     /// Images seen.
     pub fn images(&self) -> u64 {
         self.images.iter().sum()

@@ -41,4 +41,7 @@ pub enum ModelError {
         /// Values of each channel in the batch.
         tokens: usize,
     },
+    /// BatchNorm over several processes on a device whose operations are burn's own.
+    #[error("BatchNorm takes statistics from several processes on the CPU only")]
+    Synchronise,
 }

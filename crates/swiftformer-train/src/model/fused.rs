@@ -15,8 +15,8 @@ use super::{
     to_host,
 };
 use crate::ops::{
-    self, AttentionOperation, BlockOperation, BlockParameters, ConvNormOperation, Operation, SharedEngine,
-    StatisticsCell,
+    self, AttentionOperation, BlockOperation, BlockParameters, ConvNormOperation, NormOperation, Operation,
+    SharedEngine, StatisticsCell,
 };
 
 impl Layers<'_> {
@@ -149,17 +149,39 @@ impl Layers<'_> {
         statistics: &StatisticsCell,
     ) -> Tensor<4> {
         let output = ops::run(operation, x.clone(), parameters);
+        let [batch, height, width, _] = output.dims();
+        self.keep_statistics(norm, batch * height * width, statistics);
+        output
+    }
+
+    /// BatchNorm over the tokens of all processes, where that is wanted.
+    pub(super) fn synchronised_norm(&self, norm: &Norm, x: &Tensor<2>) -> Option<Tensor<2>> {
+        let group = self.network.synchronised.as_ref().filter(|_| self.is_training())?;
+        let statistics = StatisticsCell::default();
+        let operation = NormOperation {
+            group: group.clone(),
+            size: x.dims(),
+            eps: self.network.arch().config.batch_norm_eps,
+            statistics: Arc::clone(&statistics),
+        };
+        let parameters = [Leaf::Weight, Leaf::Bias].map(|leaf| self.tensor(norm.module, leaf));
+        let output = ops::run(Arc::new(operation), x.clone(), parameters.to_vec());
+        self.keep_statistics(norm, x.dims()[0], &statistics);
+        Some(output)
+    }
+
+    /// Hands the statistics that an operation over `tokens` tokens found to the network.
+    fn keep_statistics(&self, norm: &Norm, tokens: usize, statistics: &StatisticsCell) {
         let found = statistics.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(found) = found.filter(|_| self.is_training()) {
-            let [batch, height, width, _] = output.dims();
             let device = self.network.device();
+            let world = self.network.synchronised.as_ref().map_or(1, |group| group.shard().world);
             self.push_statistics(Statistics {
                 module: norm.module,
                 mean: to_device(found.mean, device),
                 variance: to_device(found.variance, device),
-                tokens: batch * height * width,
+                tokens: tokens * world,
             });
         }
-        output
     }
 }

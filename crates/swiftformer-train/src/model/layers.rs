@@ -9,10 +9,8 @@ use swiftformer::arch::{
 
 use super::{
     Network, Outputs, ablation::StageAttention, activation::activate, additive::additive, parameters::Value,
-    random::keep,
+    random::Random,
 };
-use crate::rng::Rng;
-
 /// Statistics of one BatchNorm over a batch.
 pub(super) struct Statistics {
     pub(super) module: Module,
@@ -27,7 +25,7 @@ pub(super) struct Layers<'a> {
     pub(super) network: &'a Network,
     /// What gradients are recorded for, in train mode.
     leaves: Option<&'a [Option<Tensor<1>>]>,
-    random: RefCell<Rng>,
+    random: RefCell<Random>,
     statistics: RefCell<Vec<Statistics>>,
 }
 
@@ -36,7 +34,7 @@ impl<'a> Layers<'a> {
         Self {
             network,
             leaves: train.map(|(leaves, _)| leaves),
-            random: RefCell::new(Rng::new(train.map_or(0, |(_, seed)| seed), &[])),
+            random: RefCell::new(Random::new(train.map_or(0, |(_, seed)| seed), network.shard)),
             statistics: RefCell::new(Vec::new()),
         }
     }
@@ -169,6 +167,9 @@ impl<'a> Layers<'a> {
 
     /// BatchNorm over tokens.
     fn norm(&self, norm: &Norm, x: Tensor<2>) -> Tensor<2> {
+        if let Some(synchronised) = self.synchronised_norm(norm, &x) {
+            return synchronised;
+        }
         let channels = norm.channels;
         let eps = self.network.arch().config.batch_norm_eps;
         let row = |leaf| self.tensor(norm.module, leaf).reshape([1, channels]);
@@ -215,13 +216,13 @@ impl<'a> Layers<'a> {
             return x;
         }
         let [rows, width] = x.dims();
-        let mask = keep(&mut self.random.borrow_mut(), rows * width, rate);
+        let mask = self.random.borrow_mut().keep_values(rows * width, rate);
         x * self.constant(mask, [rows, width])
     }
 
     /// Stochastic depth's factor of each image, in train mode.
     pub(super) fn drop_path(&self, batch: usize, rate: f64) -> Option<Vec<f32>> {
-        (self.is_training() && rate > 0.0).then(|| keep(&mut self.random.borrow_mut(), batch, rate))
+        (self.is_training() && rate > 0.0).then(|| self.random.borrow_mut().keep_images(batch, rate))
     }
 
     fn constant<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {

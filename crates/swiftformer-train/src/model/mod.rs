@@ -13,7 +13,7 @@ mod layers;
 mod parameters;
 mod random;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use swiftformer::{
@@ -27,8 +27,8 @@ pub use self::{
     error::ModelError,
     parameters::{Parameter, Parameters},
 };
-use crate::ops::SharedEngine;
-use swiftformer_kernels::train::Engine;
+use crate::{data::Shard, ops::SharedEngine, parallel::Group};
+use swiftformer_kernels::train::{Engine, SharedAverage};
 
 use self::{ablation::StageAttention, layers::Layers, parameters::Value};
 
@@ -146,6 +146,10 @@ pub struct Network {
     engine: Option<SharedEngine>,
     frozen_statistics: bool,
     attention: Vec<StageAttention>,
+    /// The processes whose images BatchNorm's statistics are taken from.
+    synchronised: Option<Group>,
+    /// Which of several processes draws what is dropped.
+    shard: Shard,
 }
 
 impl Network {
@@ -168,16 +172,39 @@ impl Network {
         };
         let fused = options.fused && device == Device::flex();
         let engine = fused.then(|| Arc::new(Mutex::new(Engine::new(threads))));
-        let frozen_statistics = options.freeze_statistics;
         Ok(Self {
             arch,
             parameters,
             device,
             drop_path,
             engine,
-            frozen_statistics,
+            frozen_statistics: options.freeze_statistics,
             attention: options.attention.clone(),
+            synchronised: None,
+            shard: Shard::WHOLE,
         })
+    }
+
+    /// Trains as one of the processes of `group`, each of which has as many images. Stochastic depth drops what a single
+    /// process would; with `synchronise`, BatchNorm's statistics in train mode are those of all processes' images.
+    ///
+    /// # Errors
+    /// When statistics are to be synchronised and the device is not the CPU.
+    pub fn join(&mut self, group: &Group, synchronise: bool) -> Result<(), ModelError> {
+        self.shard = group.shard();
+        if !synchronise || self.shard.world == 1 {
+            return Ok(());
+        }
+        if self.device != Device::flex() {
+            return Err(ModelError::Synchronise);
+        }
+        if let Some(engine) = &self.engine {
+            let group = group.clone();
+            let average: SharedAverage = Arc::new(move |values: &mut [f64]| group.average(values));
+            engine.lock().unwrap_or_else(PoisonError::into_inner).synchronise(Some(average));
+        }
+        self.synchronised = Some(group.clone());
+        Ok(())
     }
 
     /// The description that this follows.

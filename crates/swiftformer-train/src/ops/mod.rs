@@ -4,6 +4,7 @@ mod attention;
 mod backend;
 mod block;
 mod conv_norm;
+mod norm;
 
 use std::{
     any::Any,
@@ -22,6 +23,7 @@ pub(crate) use self::{
     attention::AttentionOperation,
     block::{BlockOperation, BlockParameters},
     conv_norm::ConvNormOperation,
+    norm::NormOperation,
 };
 
 /// The engine of a network, shared with the operations on its tape.

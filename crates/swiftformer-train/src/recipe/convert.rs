@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     augment::{ColorJitter, Mix, RandomErasing, RandomResizedCrop, TrainTransform, affine::Sampling},
-    data::{LoaderOptions, OpenOptions, TrainView, View},
+    data::{LoaderOptions, OpenOptions, Shard, TrainView, View},
     loss::{BaseHead, BaseLoss, Criterion, Distillation},
     model::{DropPathRule, ablation::StageAttention},
     optim::{AgcScope, Clip, GroupOptions, Rule},
@@ -75,9 +75,9 @@ impl Recipe {
         OpenOptions { validation_share, seed, ..OpenOptions::default() }
     }
 
-    /// How batches are made.
-    pub(crate) fn loader_options(&self, workers: usize) -> LoaderOptions {
-        LoaderOptions { seed: self.run.seed, workers, ..LoaderOptions::new(self.run.batch) }
+    /// How batches are made, by `workers` threads of one of several processes.
+    pub(crate) fn loader_options(&self, workers: usize, shard: Shard) -> LoaderOptions {
+        LoaderOptions { seed: self.run.seed, workers, shard, ..LoaderOptions::new(self.run.batch / shard.world) }
     }
 
     /// How images to judge by are prepared; `None` is as the model says.

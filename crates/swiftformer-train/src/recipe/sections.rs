@@ -261,7 +261,7 @@ impl Default for Schedule {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
-    /// Images that go through the network at a time.
+    /// Images that go through the network at a time, of all processes together.
     pub batch: usize,
     /// Batches of a step of the optimizer.
     pub accumulate: usize,
@@ -273,10 +273,23 @@ pub struct Run {
     pub save_every: usize,
     /// Epochs without improvement after which training ends; 0 for never.
     pub patience: usize,
+    /// Where the network is: cpu, cuda, wgpu, metal or rocm, the last four with `:N` for a certain card.
+    pub device: String,
+    /// Whether BatchNorm's statistics are those of all processes' images, where several train together (on the CPU).
+    pub synchronise_norms: bool,
 }
 
 impl Default for Run {
     fn default() -> Self {
-        Self { batch: 64, accumulate: 1, seed: 0, log_every: 50, save_every: 0, patience: 0 }
+        Self {
+            batch: 64,
+            accumulate: 1,
+            seed: 0,
+            log_every: 50,
+            save_every: 0,
+            patience: 0,
+            device: "cpu".into(),
+            synchronise_norms: false,
+        }
     }
 }

@@ -1,11 +1,16 @@
 //! The loop over epochs and steps.
 
-use std::time::Instant;
+use std::{
+    collections::HashSet,
+    hash::{DefaultHasher, Hash, Hasher},
+    path::PathBuf,
+    time::Instant,
+};
 
 use super::{
     EpochReport, Event, LAST, Run, RunError, STATE, StepReport, Summary,
     judge::{averaged, score},
-    state::{self, Totals},
+    state::{self, Record, Totals},
 };
 use crate::{
     data::{self, Epoch, Position},
@@ -24,6 +29,7 @@ impl Run {
     /// # Errors
     /// When a step, or saving it, fails. What was saved before is whole.
     pub fn run(&mut self, observe: &mut dyn FnMut(Event<'_>) -> bool) -> Result<Summary, RunError> {
+        self.agree()?;
         for note in std::mem::take(&mut self.notes) {
             observe(Event::Note(&note));
         }
@@ -42,15 +48,14 @@ impl Run {
                 self.save()?;
             }
         }
-        if self.record.finished {
+        if self.record.finished && self.workers.group.is_first() {
             self.draw()?;
         }
-        let broken = self.train.broken().into_iter().chain(self.validation.broken()).map(|broken| broken.reason);
         Ok(Summary {
             stopped: stopped && !self.record.finished,
             epochs: self.record.position.epoch,
             best: self.record.best,
-            broken: broken.collect(),
+            broken: self.broken()?,
         })
     }
 
@@ -74,6 +79,7 @@ impl Run {
             };
             let group = accumulate.min(steps - step);
             let files = self.accumulate(&mut batches, group)?;
+            self.trainer.share_gradients()?;
             let gradient_norm = self.trainer.apply(lr).unwrap_or(0.0);
             if !gradient_norm.is_finite() {
                 let what = "the norm of the gradients";
@@ -106,10 +112,9 @@ impl Run {
             };
             let update = done.div_ceil(accumulate);
             if update.is_multiple_of(self.recipe.run.log_every) || done == steps {
-                self.journal.add(&report)?;
-                self.events.add_step(&report)?;
+                self.log_step(&report)?;
             }
-            if !observe(Event::Step(&report)) {
+            if self.workers.group.any(!observe(Event::Step(&report)))? {
                 self.save()?;
                 return Ok(false);
             }
@@ -142,7 +147,7 @@ impl Run {
                 },
                 other => other.into(),
             })?;
-            count(&mut self.record.totals, &report, &labels);
+            self.count(&report, &labels)?;
         }
         Ok(files)
     }
@@ -164,14 +169,16 @@ impl Run {
     ) -> Result<bool, RunError> {
         let arch = self.trainer.network.arch().clone();
         let raw = self.trainer.network.to_state();
-        let classes = arch.config.num_labels;
-        let judged = |state| self.judge(state)?.count(&self.validation, classes, &mut |_, _| {});
+        let judged = |state| self.judge(state)?.count(&self.validation, &self.workers.group, &mut |_, _| {});
         let own = score(&judged(&raw)?);
         let average = match averaged(&self.trainer) {
             Some(state) => Some((score(&judged(&state)?), state)),
             None => None,
         };
-        self.folder.write_weights(LAST, &arch, &raw)?;
+        let writes = self.workers.group.is_first();
+        if writes {
+            self.folder.write_weights(LAST, &arch, &raw)?;
+        }
         let (found, state) = match &average {
             Some((score, state)) if !own.beats(*score) => (*score, state),
             _ => (own, &raw),
@@ -179,7 +186,9 @@ impl Run {
         let epoch = self.record.position.epoch + 1;
         let is_best = self.record.best.is_none_or(|(_, best)| found.beats(best));
         if is_best {
-            self.folder.write_weights("", &arch, state)?;
+            if writes {
+                self.folder.write_weights("", &arch, state)?;
+            }
             self.record.best = Some((epoch, found));
             self.record.bad_epochs = 0;
         } else {
@@ -201,14 +210,13 @@ impl Run {
             is_best,
             seconds: begun.elapsed().as_secs_f64(),
         };
-        self.journal.add(&report)?;
-        self.events.add_epoch(&report, self.train.steps())?;
+        self.log_epoch(&report)?;
         self.record.position = Position { epoch, step: 0 };
         self.record.totals = Totals::default();
         let patience = self.recipe.run.patience;
         self.record.finished = epoch >= epochs as u64 || patience > 0 && self.record.bad_epochs >= patience;
         self.save()?;
-        Ok(observe(Event::Epoch(&report)))
+        Ok(!self.workers.group.any(!observe(Event::Epoch(&report)))?)
     }
 
     /// The schedule by plateaus where it stands, for recipes that have one.
@@ -217,20 +225,72 @@ impl Run {
         Some(self.record.plateau.map_or_else(|| Plateau::new(options), |state| Plateau::resume(options, state)))
     }
 
-    fn save(&mut self) -> Result<(), RunError> {
-        self.record.metrics_bytes = self.journal.sync()?;
-        self.record.events_bytes = self.events.sync()?;
+    /// The images that any process found broken.
+    fn broken(&self) -> Result<Vec<String>, RunError> {
+        let broken = self.train.broken().into_iter().chain(self.validation.broken()).map(|broken| broken.reason);
+        let own = serde_json::to_vec(&broken.collect::<Vec<_>>()).unwrap_or_default();
+        let all = self.workers.group.gather(&own)?;
+        let mut all: Vec<String> = all.iter().flat_map(|list| serde_json::from_slice(list).unwrap_or(vec![])).collect();
+        // Processes take each other's images where these are broken too.
+        let mut seen = HashSet::new();
+        all.retain(|reason| seen.insert(reason.clone()));
+        Ok(all)
+    }
+
+    /// Writes down a step, as the first process.
+    fn log_step(&mut self, report: &StepReport) -> Result<(), RunError> {
+        let Some((journal, events)) = &mut self.logs else { return Ok(()) };
+        journal.add(report)?;
+        events.add_step(report)
+    }
+
+    /// Writes down an epoch, as the first process.
+    fn log_epoch(&mut self, report: &EpochReport) -> Result<(), RunError> {
+        let steps = self.train.steps();
+        let Some((journal, events)) = &mut self.logs else { return Ok(()) };
+        journal.add(report)?;
+        events.add_epoch(report, steps)
+    }
+
+    /// Saves everything, as the first process.
+    pub(super) fn save(&mut self) -> Result<(), RunError> {
+        let Some((journal, events)) = &mut self.logs else { return Ok(()) };
+        self.record.metrics_bytes = journal.sync()?;
+        self.record.events_bytes = events.sync()?;
         state::save(&self.folder.file(STATE), &self.trainer, &self.record)
     }
-}
 
-/// Counts a batch for the epoch's means.
-fn count(totals: &mut Totals, report: &BatchReport, labels: &[usize]) {
-    let classes = report.logits.len() / labels.len().max(1);
-    let right = |(row, &label): (&[f32], &usize)| {
-        row.get(label).is_some_and(|own| row.iter().enumerate().all(|(at, other)| at == label || other < own))
-    };
-    totals.correct += report.logits.chunks_exact(classes.max(1)).zip(labels).filter(|&pair| right(pair)).count() as u64;
-    totals.loss += f64::from(report.loss) * labels.len() as f64;
-    totals.images += labels.len() as u64;
+    /// Makes sure that all processes are about to do the same.
+    fn agree(&self) -> Result<(), RunError> {
+        if self.workers.group.shard().world == 1 {
+            return Ok(());
+        }
+        // Where the data set lies may differ between machines.
+        let record = Record { data: PathBuf::new(), metrics_bytes: 0, ..self.record.clone() };
+        let record = serde_json::to_vec(&record).map_err(|error| RunError::Setting(error.to_string()))?;
+        self.workers.group.agree("its recipe, data set or saved state is another", &record)?;
+        let mut weights = DefaultHasher::new();
+        let network = self.trainer.network.to_state();
+        for param in self.trainer.network.arch().params() {
+            network.get(param.module, param.leaf).map(|tensor| tensor.bytes()).hash(&mut weights);
+        }
+        let weights = weights.finish().to_ne_bytes();
+        Ok(self.workers.group.agree("its first weights are others", &weights)?)
+    }
+
+    /// Counts a batch of all processes for the epoch's means.
+    fn count(&mut self, report: &BatchReport, labels: &[usize]) -> Result<(), RunError> {
+        let classes = report.logits.len() / labels.len().max(1);
+        let right = |(row, &label): (&[f32], &usize)| {
+            row.get(label).is_some_and(|own| row.iter().enumerate().all(|(at, other)| at == label || other < own))
+        };
+        let right = report.logits.chunks_exact(classes.max(1)).zip(labels).filter(|&pair| right(pair)).count();
+        let mut sums = [f64::from(report.loss) * labels.len() as f64, right as f64, labels.len() as f64];
+        self.workers.group.sum_wide(&mut sums)?;
+        let totals = &mut self.record.totals;
+        totals.loss += sums[0];
+        totals.correct += sums[1] as u64;
+        totals.images += sums[2] as u64;
+        Ok(())
+    }
 }

@@ -4,8 +4,10 @@ use std::{io, path::PathBuf};
 
 use crate::{
     data::DataError,
+    device::DeviceError,
     metrics::MetricsError,
     model::ModelError as NetworkError,
+    parallel::ParallelError,
     recipe::{Difference, RecipeError},
     teacher::TeacherError,
     trainer::TrainError,
@@ -46,6 +48,12 @@ pub enum RunError {
     /// A state that cannot be read.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// Processes that cannot train together any more.
+    #[error(transparent)]
+    Parallel(#[from] ParallelError),
+    /// The device to train on.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// A setting that does not fit the model or the data.
     #[error("{0}")]
     Setting(String),

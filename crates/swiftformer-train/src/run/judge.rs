@@ -13,6 +13,7 @@ use crate::{
     data::{Batch, Loader, Position},
     metrics::Classification,
     model::{Network, NetworkOptions, to_host},
+    parallel::Group,
     trainer::Trainer,
 };
 
@@ -40,13 +41,15 @@ impl Judge {
         }
     }
 
-    /// Counts of the answers to the images of `loader`, of `classes` classes; `see` gets each batch and its logits.
+    /// Counts of the answers to the images of `loader`, in all processes of `group`; `see` gets each batch of this process
+    /// and its logits.
     pub(super) fn count(
         &self,
         loader: &Loader,
-        classes: usize,
+        group: &Group,
         see: &mut dyn FnMut(&Batch, &[f32]),
     ) -> Result<Classification, RunError> {
+        let classes = loader.data().classes().len();
         let mut counts = Classification::new(classes);
         for batch in loader.start(Position::default()) {
             let batch = batch?;
@@ -57,17 +60,21 @@ impl Judge {
             counts.add(&logits, &batch.labels)?;
             see(&batch, &logits);
         }
-        if counts.images() == 0 {
+        let mut all = Classification::new(classes);
+        for part in group.gather(&counts.to_bytes())? {
+            all.merge_bytes(&part);
+        }
+        if all.images() == 0 {
             return Err(RunError::Setting("not one validation image could be read".into()));
         }
-        Ok(counts)
+        Ok(all)
     }
 }
 
 impl Run {
     /// What judges the network with the tensors `state`.
     pub(super) fn judge(&self, state: &StateDict) -> Result<Judge, RunError> {
-        let (arch, threads) = (self.trainer.network.arch().clone(), self.threads);
+        let (arch, threads) = (self.trainer.network.arch().clone(), self.workers.threads);
         let attention = self.recipe.attention();
         if attention.is_empty() {
             let checkpoint = Checkpoint::from_parts(arch, state.clone(), self.preprocessor.clone());

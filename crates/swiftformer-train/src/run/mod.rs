@@ -51,8 +51,10 @@ use self::{
 };
 use crate::{
     data::{self, Loader, Position, Splits, View},
+    device,
     model::{Network, NetworkOptions},
     optim::{Average, Optimizer},
+    parallel::Group,
     recipe::{DistillationKind, DropRule, Parts, Recipe, RecipeError},
     teacher::{Pupil, Teacher},
     trainer::Trainer,
@@ -67,6 +69,18 @@ pub const RECIPE: &str = "recipe.toml";
 /// The folder of the last model.
 pub const LAST: &str = "last";
 
+/// Who does the work of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Workers {
+    /// Threads of this process; 0 are as many as there are processors.
+    pub threads: usize,
+    /// The processes that train together. Only the first writes files; the others read the same data set and, to resume,
+    /// the same folder.
+    pub group: Group,
+    /// The graphics card to use of several, where the recipe's device names none.
+    pub card: usize,
+}
+
 /// A run that is ready for its next step.
 pub struct Run {
     recipe: Recipe,
@@ -77,9 +91,9 @@ pub struct Run {
     trainer: Trainer,
     teacher: Option<Teacher>,
     record: Record,
-    journal: Journal,
-    events: Events,
-    threads: usize,
+    /// Of the first process alone.
+    logs: Option<(Journal, Events)>,
+    workers: Workers,
     notes: Vec<String>,
 }
 
@@ -95,13 +109,15 @@ struct Prepared {
     train: Loader,
     validation: Loader,
     teacher: Option<Teacher>,
-    threads: usize,
+    workers: Workers,
+    device: Device,
 }
 
 impl Prepared {
-    fn new(recipe: &Recipe, model: Model, splits: &Splits, threads: usize) -> Result<Self, RunError> {
-        let threads = actual(threads);
-        let options = recipe.loader_options(threads);
+    fn new(recipe: &Recipe, model: Model, splits: &Splits, workers: Workers) -> Result<Self, RunError> {
+        let device = workers.device(recipe)?;
+        let threads = workers.threads;
+        let options = recipe.loader_options(threads, workers.group.shard());
         let (mean, std) = model::mean_and_std(&model.preprocessor);
         let train = Loader::new(Arc::clone(&splits.train), recipe.train_view([mean, std])?, options.clone())?;
         let view = View::Evaluate(Box::new(model.preprocessor.clone()));
@@ -118,13 +134,29 @@ impl Prepared {
                 Some(Teacher::open(name, &Pupil { recipe, classes, normalize, steps, threads })?)
             }
         };
-        Ok(Self { model, train, validation, teacher, threads })
+        Ok(Self { model, train, validation, teacher, workers, device })
     }
 }
 
-/// Threads that were meant: 0 are as many as there are processors.
-fn actual(threads: usize) -> usize {
-    if threads > 0 { threads } else { std::thread::available_parallelism().map_or(1, usize::from) }
+impl Workers {
+    /// With the number of threads that was meant.
+    fn counted(mut self) -> Self {
+        if self.threads == 0 {
+            self.threads = std::thread::available_parallelism().map_or(1, usize::from);
+        }
+        self
+    }
+
+    /// The device of the recipe, whose batches these processes can share.
+    fn device(&self, recipe: &Recipe) -> Result<Device, RunError> {
+        let (batch, world) = (recipe.run.batch, self.group.shard().world);
+        if !batch.is_multiple_of(world) {
+            let fits = batch.next_multiple_of(world);
+            let why = format!("{world} processes cannot share a batch of {batch} images evenly: --set batch={fits}");
+            return Err(RunError::Setting(why));
+        }
+        Ok(device::open(&recipe.run.device, self.card)?)
+    }
 }
 
 impl Run {
@@ -132,7 +164,8 @@ impl Run {
     ///
     /// # Errors
     /// When data, recipe and model do not fit each other, or the folder cannot be used.
-    pub fn start(data: &Path, output: &Path, mut recipe: Recipe, threads: usize) -> Result<Self, RunError> {
+    pub fn start(data: &Path, output: &Path, mut recipe: Recipe, workers: Workers) -> Result<Self, RunError> {
+        let workers = workers.counted();
         let splits = data::open(data, &recipe.open_options())?;
         let classes = splits.train.classes().to_vec();
         let mut notes = Vec::new();
@@ -141,13 +174,16 @@ impl Run {
             recipe.model.drop_path_rule = model.rule;
         }
         recipe.data.size = model.arch.config.image_size[0];
-        let prepared = Prepared::new(&recipe, model, &splits, threads)?;
+        let prepared = Prepared::new(&recipe, model, &splits, workers)?;
         let model = &prepared.model;
-        let folder = Folder::create(output)?;
-        let attention = if recipe.attention().is_empty() { &[][..] } else { &recipe.model.attention };
-        folder.write_configs(&model.arch, &model.preprocessor, attention)?;
         let text = recipe.to_text()?;
-        folder::write(&folder.file(RECIPE), text.as_bytes())?;
+        let mut folder = Folder { path: output.to_owned() };
+        if prepared.workers.group.is_first() {
+            folder = Folder::create(output)?;
+            let attention = if recipe.attention().is_empty() { &[][..] } else { &recipe.model.attention };
+            folder.write_configs(&model.arch, &model.preprocessor, attention)?;
+            folder::write(&folder.file(RECIPE), text.as_bytes())?;
+        }
         let preprocessor = model.preprocessor.to_preprocessor_config();
         let record = Record {
             position: Position::default(),
@@ -165,9 +201,9 @@ impl Run {
             plateau: None,
             finished: false,
         };
-        let run = Self::assemble(recipe, folder, prepared, record, notes)?;
+        let mut run = Self::assemble(recipe, folder, prepared, record, notes)?;
         // So that a run that is killed in its first epoch can be resumed.
-        state::save(&run.folder.file(STATE), &run.trainer, &run.record)?;
+        run.save()?;
         Ok(run)
     }
 
@@ -181,8 +217,9 @@ impl Run {
         data: Option<&Path>,
         change: impl FnOnce(&Recipe) -> Result<Recipe, RecipeError>,
         force: bool,
-        threads: usize,
+        workers: Workers,
     ) -> Result<Self, RunError> {
+        let workers = workers.counted();
         let saved = state::load(folder)?;
         let damaged = |why: String| RunError::State { path: folder.to_owned(), why };
         let before = Recipe::parse(&saved.record.recipe, "the run's recipe")?;
@@ -219,12 +256,14 @@ impl Run {
         let preprocessor = preprocessor.map_err(|error| damaged(error.to_string()))?;
         let rule = recipe.model.drop_path_rule;
         let model = Model { state: saved.network(folder, &arch)?, arch, preprocessor, rule };
-        let prepared = Prepared::new(&recipe, model, &splits, threads)?;
+        let prepared = Prepared::new(&recipe, model, &splits, workers)?;
         record.recipe = recipe.to_text()?;
         // More epochs than before.
         record.finished &= record.position.epoch >= recipe.rates().total_epochs() as u64;
         let folder = Folder { path: folder.to_owned() };
-        folder::write(&folder.file(RECIPE), record.recipe.as_bytes())?;
+        if prepared.workers.group.is_first() {
+            folder::write(&folder.file(RECIPE), record.recipe.as_bytes())?;
+        }
         let mut run = Self::assemble(recipe, folder, prepared, record, notes)?;
         let Saved { tensors, .. } = saved;
         run.trainer.load_tensors(&tensors)?;
@@ -238,41 +277,32 @@ impl Run {
         record: Record,
         notes: Vec<String>,
     ) -> Result<Self, RunError> {
-        let Prepared { model, train, validation, teacher, threads } = prepared;
+        let Prepared { model, train, validation, teacher, workers, device } = prepared;
         let Model { arch, state, preprocessor, .. } = model;
         let options = NetworkOptions {
             drop_path_rule: recipe.drop_path_rule(),
             attention: recipe.attention(),
             freeze_statistics: recipe.model.freeze_statistics,
-            threads,
+            threads: workers.threads,
             ..NetworkOptions::default()
         };
-        let mut network = Network::new(arch, &state, &options, &Device::flex())?;
+        let mut network = Network::new(arch, &state, &options, &device)?;
+        network.join(&workers.group, recipe.run.synchronise_norms)?;
         if recipe.model.train == Parts::Heads {
             network.parameters_mut().freeze(|module| !matches!(module, Module::Head | Module::DistHead));
         }
         let optimizer = Optimizer::new(recipe.rule(), network.parameters(), &recipe.groups());
         let mut trainer = Trainer::new(network, optimizer, recipe.criterion());
         trainer.clip = recipe.clip();
+        trainer.group = workers.group.clone();
         if recipe.optimizer.ema > 0.0 {
             trainer.average = Some(Average::new(recipe.optimizer.ema, trainer.network.parameters()));
         }
-        let journal = Journal::open(&folder, record.metrics_bytes)?;
-        let events = Events::open(&folder, record.events_bytes)?;
-        Ok(Self {
-            recipe,
-            folder,
-            preprocessor,
-            train,
-            validation,
-            trainer,
-            teacher,
-            record,
-            journal,
-            events,
-            threads,
-            notes,
-        })
+        let logs = match workers.group.is_first() {
+            true => Some((Journal::open(&folder, record.metrics_bytes)?, Events::open(&folder, record.events_bytes)?)),
+            false => None,
+        };
+        Ok(Self { recipe, folder, preprocessor, train, validation, trainer, teacher, record, logs, workers, notes })
     }
 
     /// The folder.

@@ -11,7 +11,7 @@ use super::{
     images::imagenet,
 };
 use crate::{
-    data::{self, Position},
+    data::{self, Position, Shard},
     recipe::Recipe,
 };
 
@@ -49,7 +49,7 @@ pub fn write_logits(
     let loader = data::Loader::new(
         splits.train.clone(),
         recipe.train_view([IMAGENET_MEAN, IMAGENET_STD])?,
-        recipe.loader_options(*threads),
+        recipe.loader_options(*threads, Shard::WHOLE),
     )?;
     let (classes, steps) = (splits.train.classes(), loader.steps());
     let pupil = Pupil { recipe, classes, normalize: &normalize, steps, threads: *threads };

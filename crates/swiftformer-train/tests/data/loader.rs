@@ -2,7 +2,7 @@
 
 use swiftformer::image::Preset;
 use swiftformer_train::{
-    augment::{EraseMode, Mix, RandomErasing, TrainTransform},
+    augment::{EraseMode, Mix, MixMode, RandomErasing, TrainTransform},
     data::{Batch, Loader, LoaderOptions, Position, Shard, Splits, TrainView, View},
 };
 
@@ -105,9 +105,34 @@ fn processes_together_see_what_one_sees() {
     let image = |batch: &Batch, at: usize| batch.images.data()[at * 192..(at + 1) * 192].to_vec();
     for step in 0..6 {
         for at in 0..6 {
-            let shard = &shards[at % 2][step];
+            // The second half of a batch goes to the processes in the opposite order, so that pairs stay together.
+            let rank = if at / 2 == 2 { 1 - at % 2 } else { at % 2 };
+            let shard = &shards[rank][step];
             assert_eq!(one[step].indices[at], shard.indices[at / 2]);
             assert_eq!(image(&one[step], at), image(shard, at / 2));
+        }
+    }
+}
+
+#[test]
+fn mixing_brings_the_same_images_together_whatever_the_number_of_processes() {
+    let folder = three_classes(14);
+    let splits = folder.open();
+    for mode in [MixMode::Batch, MixMode::Pair, MixMode::Element] {
+        let mixed = TrainView { mix: Some(Mix { mode, ..Mix::new(0.8, 1.0) }), ..view() };
+        let one = batches(&loader(&splits, mixed.clone(), LoaderOptions::new(8)), 0);
+        for rank in 0..2 {
+            let shard = Shard { rank, world: 2 };
+            let part = batches(&loader(&splits, mixed.clone(), LoaderOptions { shard, ..LoaderOptions::new(4) }), 0);
+            assert_eq!(part.len(), one.len());
+            for (one, part) in one.iter().zip(&part) {
+                for slot in 0..4 {
+                    let place = shard.place(slot, 4);
+                    let row = |values: &[f32], at: usize, width: usize| values[at * width..(at + 1) * width].to_vec();
+                    assert_eq!(row(one.images.data(), place, 192), row(part.images.data(), slot, 192), "{mode:?}");
+                    assert_eq!(row(&one.targets, place, 3), row(&part.targets, slot, 3), "{mode:?}");
+                }
+            }
         }
     }
 }

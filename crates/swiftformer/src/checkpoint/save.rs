@@ -1,15 +1,13 @@
 //! Saving a model in any layout, whole or not at all.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::Path};
 
 use serde_json::{Map, Value};
 
 use super::{Checkpoint, CheckpointError};
 use crate::{
     arch::TailKind,
+    aside::Aside,
     config::ConfigError,
     tensor::{DType, TensorMap},
     weights::{
@@ -59,16 +57,14 @@ impl Checkpoint {
         if target.symlink_metadata().is_ok() && !options.overwrite {
             return Err(CheckpointError::Exists { path: target.to_owned() });
         }
-        let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::create_dir_all(parent).map_err(|source| failed(parent, source))?;
-        let aside = Aside::new(target, parent);
+        let aside = Aside::new(target).map_err(|source| failed(target, source))?;
         if layout == Layout::Original && is_file {
-            self.write_original(&aside.path, options)?;
+            self.write_original(aside.path(), options)?;
         } else {
-            fs::create_dir(&aside.path).map_err(|source| failed(&aside.path, source))?;
-            self.write_folder(&aside.path, layout, options)?;
+            fs::create_dir(aside.path()).map_err(|source| failed(aside.path(), source))?;
+            self.write_folder(aside.path(), layout, options)?;
         }
-        aside.move_to(target)
+        aside.move_to(target).map_err(|source| failed(target, source))
     }
 
     fn write_folder(&self, folder: &Path, layout: Layout, options: SaveOptions) -> Result<(), CheckpointError> {
@@ -166,45 +162,4 @@ fn pretty(value: &Value) -> Result<String, ConfigError> {
 
 fn failed(path: &Path, source: io::Error) -> CheckpointError {
     CheckpointError::Write { path: path.to_owned(), source }
-}
-
-/// A place beside the target; removed unless it was moved there.
-struct Aside {
-    path: PathBuf,
-}
-
-impl Aside {
-    fn new(target: &Path, parent: &Path) -> Self {
-        let name = target.file_name().and_then(|name| name.to_str()).unwrap_or("model");
-        Self { path: parent.join(format!(".{name}.{}.partial", std::process::id())) }
-    }
-
-    /// Moves what was written to the target; what stood there goes only when the new one is whole.
-    fn move_to(self, target: &Path) -> Result<(), CheckpointError> {
-        let replaced = self.path.with_extension("replaced");
-        let existed = target.symlink_metadata().is_ok();
-        if existed {
-            fs::rename(target, &replaced).map_err(|source| failed(target, source))?;
-        }
-        if let Err(source) = fs::rename(&self.path, target) {
-            if existed {
-                // The first error is the one to report.
-                let _ = fs::rename(&replaced, target);
-            }
-            return Err(failed(target, source));
-        }
-        remove(&replaced);
-        Ok(())
-    }
-}
-
-impl Drop for Aside {
-    fn drop(&mut self) {
-        remove(&self.path);
-    }
-}
-
-/// Removes a file or folder if it is there; a leftover is no reason to fail.
-fn remove(path: &Path) {
-    let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
 }

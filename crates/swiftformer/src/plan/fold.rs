@@ -34,7 +34,7 @@ pub struct FoldedAttention {
 }
 
 /// Reads the weights of one network and folds them.
-pub(super) struct Folder<'a> {
+pub(crate) struct Folder<'a> {
     state: &'a StateDict,
     epsilon: f64,
 }
@@ -46,11 +46,11 @@ struct Channels {
 }
 
 impl<'a> Folder<'a> {
-    pub(super) fn new(state: &'a StateDict, epsilon: f64) -> Self {
+    pub(crate) fn new(state: &'a StateDict, epsilon: f64) -> Self {
         Self { state, epsilon }
     }
 
-    fn values(&self, module: Module, leaf: Leaf) -> Vec<f32> {
+    pub(crate) fn values(&self, module: Module, leaf: Leaf) -> Vec<f32> {
         self.state.values(module, leaf)
     }
 
@@ -69,13 +69,13 @@ impl<'a> Folder<'a> {
     }
 
     /// A BatchNorm by itself, as scale and shift per channel.
-    pub(super) fn norm(&self, norm: &Norm) -> (Vec<f32>, Vec<f32>) {
+    pub(crate) fn norm(&self, norm: &Norm) -> (Vec<f32>, Vec<f32>) {
         let Channels { scale, shift } = self.norm_channels(norm);
         (round(&scale), round(&shift))
     }
 
     /// A convolution and the BatchNorm behind it.
-    pub(super) fn conv_norm(&self, layer: &ConvNorm) -> Affine {
+    pub(crate) fn conv_norm(&self, layer: &ConvNorm) -> Affine {
         let Channels { scale, shift } = self.norm_channels(&layer.norm);
         let mut affine = self.conv(&layer.conv);
         scale_rows(&mut affine.weight, &scale);
@@ -85,13 +85,13 @@ impl<'a> Folder<'a> {
     }
 
     /// A convolution as it is.
-    pub(super) fn conv(&self, conv: &Conv) -> Affine {
+    pub(crate) fn conv(&self, conv: &Conv) -> Affine {
         let (weight, bias) = (self.values(conv.module, Leaf::Weight), self.values(conv.module, Leaf::Bias));
         Affine { out: conv.out_channels, weight, bias }
     }
 
     /// A 1×1 convolution and the layer scale behind it.
-    pub(super) fn conv_scale(&self, conv: &Conv, scale: Option<&Scale>) -> Affine {
+    pub(crate) fn conv_scale(&self, conv: &Conv, scale: Option<&Scale>) -> Affine {
         let mut affine = self.conv(conv);
         if let Some(scale) = scale {
             let scale = self.channels(scale.module, Leaf::Value);
@@ -102,7 +102,7 @@ impl<'a> Folder<'a> {
     }
 
     /// A BatchNorm and the 1×1 convolution or linear layer behind it.
-    pub(super) fn norm_linear(&self, norm: &Norm, module: Module, out: usize) -> Affine {
+    pub(crate) fn norm_linear(&self, norm: &Norm, module: Module, out: usize) -> Affine {
         let (mut weight, mut bias) = (self.values(module, Leaf::Weight), self.values(module, Leaf::Bias));
         let Channels { scale, shift } = self.norm_channels(norm);
         for (row, b) in weight.chunks_exact_mut(scale.len()).zip(&mut bias) {
@@ -113,7 +113,7 @@ impl<'a> Folder<'a> {
     }
 
     /// The final BatchNorm and the average of both heads.
-    pub(super) fn heads(&self, norm: &Norm, heads: &[Linear; 2]) -> Affine {
+    pub(crate) fn heads(&self, norm: &Norm, heads: &[Linear; 2]) -> Affine {
         let [first, second] = heads.each_ref().map(|head| head.module);
         let mut weight = self.values(first, Leaf::Weight);
         let other = self.values(second, Leaf::Weight);
@@ -132,7 +132,7 @@ impl<'a> Folder<'a> {
     }
 
     /// The last two linear layers of attention merged, its layer scale folded in.
-    pub(super) fn attention(&self, attention: &Attention, scale: Option<&Scale>) -> FoldedAttention {
+    pub(crate) fn attention(&self, attention: &Attention, scale: Option<&Scale>) -> FoldedAttention {
         let dim = attention.query.out_features;
         let stacked = |leaf| {
             let mut values = self.values(attention.key.module, leaf);
@@ -163,7 +163,7 @@ impl<'a> Folder<'a> {
     }
 
     /// Learnt values of an activation.
-    pub(super) fn activation_value(&self, module: Module, name: &'static str) -> f32 {
+    pub(crate) fn activation_value(&self, module: Module, name: &'static str) -> f32 {
         self.values(module, Leaf::Activation(name)).first().copied().unwrap_or(0.0)
     }
 }

@@ -5,7 +5,7 @@
 //! has a workspace.
 
 mod describe;
-mod fold;
+pub(crate) mod fold;
 mod packed;
 mod product;
 mod run;

@@ -9,7 +9,7 @@ use std::{
 use swiftformer::{
     arch::Arch,
     config::{Dialect, SwiftFormerConfig},
-    tensor::{Tensor, TensorMap},
+    tensor::{RawTensor, Tensor, TensorMap},
     weights::{ReadOptions, infer::infer, layout::recognise, read_bytes, read_file, state::StateDict},
 };
 
@@ -94,4 +94,28 @@ pub fn xs_safetensors() -> Vec<u8> {
 /// XS with random weights.
 pub fn xs(dialect: Dialect) -> (Arch, StateDict) {
     network(read_bytes(xs_safetensors().into(), &ReadOptions::default()).unwrap().tensors, dialect)
+}
+
+/// Weights that keep activations near one, so that errors show.
+pub fn lively(arch: &Arch, seed: u32) -> StateDict {
+    let mut state = seed;
+    let mut next = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 24) as f32 * 2.0 - 1.0
+    };
+    StateDict::from_fn(arch, |param| {
+        use swiftformer::arch::ParamKind::{ActivationValue, NormWeight, NumBatchesTracked, RunningVar, TokenWeights};
+        let fan_in: usize = param.shape.iter().skip(1).product();
+        let values: Vec<f32> = (0..param.len())
+            .map(|_| match param.kind {
+                NumBatchesTracked => 0.0,
+                NormWeight | RunningVar => 1.0 + 0.4 * next(),
+                ActivationValue => 0.3 + 0.2 * next(),
+                TokenWeights => 1.7 * next(),
+                _ if fan_in > 1 => next() * (3.0 / fan_in as f32).sqrt(),
+                _ => 0.3 * next(),
+            })
+            .collect();
+        RawTensor::from_f32(param.shape.clone(), &values).unwrap()
+    })
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use swiftformer_train::{
     recipe::Recipe,
-    run::{EpochReport, Event, Run, StepReport},
+    run::{EpochReport, Event, Run, StepReport, Workers},
 };
 
 use super::TrainArgs;
@@ -13,7 +13,22 @@ use crate::{console, interrupt, outcome::Outcome, progress::Progress};
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
     swiftformer_kernels::train::keep_freed_memory();
-    let threads = args.threads.min(1024);
+    let workers = super::processes::workers(args)?;
+    let group = workers.group.clone();
+    let result = train(args, workers);
+    if result.is_err() {
+        // The others would wait for this one. They end once its own reason was told.
+        let result = Outcome::of(result);
+        group.abort();
+        return Ok(result);
+    }
+    result
+}
+
+fn train(args: &TrainArgs, workers: Workers) -> anyhow::Result<Outcome> {
+    let is_first = workers.group.is_first();
+    let settings: Vec<String> =
+        args.device.iter().map(|device| format!("run.device={device}")).chain(args.set.iter().cloned()).collect();
     let mut run = match &args.resume {
         Some(folder) => {
             let change = |own: &Recipe| {
@@ -21,16 +36,20 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
                     Some(name) => Recipe::open(name)?,
                     None => own.clone(),
                 };
-                base.with(&args.set)
+                base.with(&settings)
             };
-            Run::resume(folder, args.data.as_deref(), change, args.force, threads)?
+            Run::resume(folder, args.data.as_deref(), change, args.force, workers)?
         }
         None => {
             let data = args.data.clone().unwrap_or_default();
-            Run::start(&data, &output(args, &data), recipe(args)?, threads)?
+            Run::start(&data, &output(args, &data), recipe(args, &settings)?, workers)?
         }
     };
     interrupt::finish_work_in_hand();
+    if !is_first {
+        let summary = run.run(&mut |_| !interrupt::requested())?;
+        return Ok(if summary.stopped { Outcome::Interrupted } else { Outcome::Done });
+    }
     let mut screen =
         Screen { bar: Some(Progress::training()), epochs: run.recipe().rates().total_epochs(), failed: None };
     let summary = run.run(&mut |event| screen.show(event) && !interrupt::requested())?;
@@ -55,14 +74,14 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
 }
 
 /// The recipe of the command line.
-fn recipe(args: &TrainArgs) -> anyhow::Result<Recipe> {
+fn recipe(args: &TrainArgs, settings: &[String]) -> anyhow::Result<Recipe> {
     let trained = args.model.as_ref().is_some_and(|model| !model.starts_with("random:"));
     let name = args.recipe.as_deref().unwrap_or(if trained { "finetune" } else { "quick" });
     let mut recipe = Recipe::open(name)?;
     if let Some(model) = &args.model {
         recipe.model.start.clone_from(model);
     }
-    Ok(recipe.with(&args.set)?)
+    Ok(recipe.with(settings)?)
 }
 
 /// The folder of a new run.

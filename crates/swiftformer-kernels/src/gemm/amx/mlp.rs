@@ -6,7 +6,7 @@ use super::block::Tiles;
 use super::finish::{self, Hidden, Store};
 use super::pack::{Depth, Splitter};
 use super::split::split_rows;
-use super::{ALIGNMENT, Product, RowTiles, Scratch, TileMatrix, planes_len};
+use super::{ALIGNMENT, NOTHING, Product, RowTiles, Scratch, TileMatrix, planes_len};
 use crate::activation::Activation;
 use crate::gemm::packed::Layout;
 use crate::gemm::view::InputView;
@@ -121,20 +121,35 @@ unsafe fn run(
     unsafe {
         split_rows(amx, first.depth, input, planes);
         let _open = Tiles::open(tiles.height);
-        for piece in pieces.clone() {
+        let splitter = Splitter::new();
+        // Of a piece: to the hidden channels, and from them.
+        let products = |piece: usize| {
             let strips = before(piece)..before(piece + 1);
-            let splitter = Splitter::new();
-            let to_hidden = Hidden { planes: hidden, depth: second.depth, first: strips.start, splitter, activation };
-            let product = Product { matrix: first, planes, steps: 0..first.depth.steps(), strips: strips.clone() };
+            let steps = 0..first.depth.steps();
+            let down = Product {
+                matrix: second,
+                planes: hidden,
+                steps: strips.clone(),
+                strips: 0..second.strips(),
+                after: NOTHING,
+            };
+            [Product { matrix: first, planes, steps, strips, after: down.first_weights() }, down]
+        };
+        for piece in pieces.clone() {
+            let [product, mut down] = products(piece);
+            if piece + 1 < pieces.end {
+                down.after = products(piece + 1)[0].first_weights();
+            }
+            let first_strip = product.strips.start;
+            let to_hidden = Hidden { planes: hidden, depth: second.depth, first: first_strip, splitter, activation };
             if second.depth.precision == Precision::Bf16 && activation == Activation::Gelu {
                 product.run::<_, { finish::GELU_TO_BF16 }, false>(amx, to_hidden);
             } else {
                 product.run_activated::<_, false>(amx, activation, to_hidden);
             }
-            let product = Product { matrix: second, planes: hidden, steps: strips, strips: 0..second.strips() };
             match if piece == pieces.start { residual } else { Some(own) } {
-                Some(residual) => product.run::<_, { finish::IDENTITY }, true>(amx, store(residual)),
-                None => product.run::<_, { finish::IDENTITY }, false>(amx, store(own)),
+                Some(residual) => down.run::<_, { finish::IDENTITY }, true>(amx, store(residual)),
+                None => down.run::<_, { finish::IDENTITY }, false>(amx, store(own)),
             }
         }
     }

@@ -15,14 +15,17 @@ mod mlp;
 mod pack;
 mod split;
 
+use std::ops::Range;
+
 use self::block::{Operands, Shape, Tiles};
 use self::finish::{Finish, Store};
 use self::pack::{Depth, Strip};
 use self::split::split_rows;
+use super::ahead::Ahead;
 use super::view::{InputView, OutputView};
 use crate::Precision;
 use crate::activation::Activation;
-use crate::isa::{Isa, amx::Amx};
+use crate::isa::amx::Amx;
 use crate::pointwise::Epilogue;
 
 pub(crate) use self::mlp::{MlpBlock, mlp_pieces, mlp_scratch_len, mlp_tiles};
@@ -30,6 +33,9 @@ pub(crate) use self::pack::TileMatrix;
 
 /// Most rows of a call: what a block of tokens and its hidden activations may take of the second-level cache.
 pub(crate) const BLOCK_ROWS: usize = 256;
+
+/// No weights.
+const NOTHING: Range<*const u8> = std::ptr::null()..std::ptr::null();
 
 /// Rows that the vector unit finishes at a time, at least: fewer are not worth the call.
 const FINISH_ROWS: usize = 4;
@@ -121,7 +127,8 @@ pub(crate) unsafe fn multiply(
     let activation = epilogue.activation;
     let (residual, stride) = (output.residual(), output.row_stride);
     let store = Store { output: output.data.as_mut_ptr(), stride, residual, columns, activation };
-    let product = Product { matrix, planes, steps: 0..matrix.depth.steps(), strips: 0..matrix.strips() };
+    let product =
+        Product { matrix, planes, steps: 0..matrix.depth.steps(), strips: 0..matrix.strips(), after: NOTHING };
     // SAFETY: the token proves the instructions; the views are checked by the caller, and the planes have the matrix's
     // depth for all rows of tiles.
     unsafe {
@@ -140,8 +147,10 @@ struct Product<'a> {
     matrix: &'a TileMatrix,
     planes: Planes,
     /// The matrix's groups of inputs (its tail is the last) that lie in `planes`.
-    steps: std::ops::Range<usize>,
-    strips: std::ops::Range<usize>,
+    steps: Range<usize>,
+    strips: Range<usize>,
+    /// Weights that are needed behind this product.
+    after: Range<*const u8>,
 }
 
 /// Sums that wait for the vector unit.
@@ -168,28 +177,6 @@ struct Meanwhile<'a> {
 #[repr(C, align(64))]
 struct Buffers([[f32; 1024]; 2]);
 
-/// The next strip's weights, asked for while this strip is multiplied: they may lie in the third-level cache or in memory,
-/// and the CPU by itself looks ahead to the end of a page only.
-#[derive(Default)]
-struct Ahead {
-    next: *const u8,
-    end: *const u8,
-    /// Cache lines to ask for with each product.
-    lines: usize,
-}
-
-impl Ahead {
-    #[inline(always)]
-    fn fetch(&mut self, amx: Amx) {
-        if self.next < self.end {
-            for _ in 0..self.lines {
-                amx.prefetch(self.next);
-                self.next = self.next.wrapping_add(64);
-            }
-        }
-    }
-}
-
 impl Product<'_> {
     /// Products of tiles for each tile of sums; a tail counts as a whole step.
     #[inline(always)]
@@ -197,15 +184,28 @@ impl Product<'_> {
         self.steps.len() * self.matrix.depth.products()
     }
 
-    /// Strip `index` as the next one.
+    /// A strip's weights for these steps.
+    #[inline(always)]
+    fn strip_weights(&self, index: usize) -> Range<*const u8> {
+        let strip = self.matrix.strip(index);
+        let start = self.matrix.strip_weight(strip, self.steps.start);
+        start..start.wrapping_add(strip.tiles * self.steps.len() * self.matrix.depth.parts() * pack::TILE_BYTES)
+    }
+
+    /// The weights that are needed first.
+    #[inline(always)]
+    fn first_weights(&self) -> Range<*const u8> {
+        self.strip_weights(self.strips.start)
+    }
+
+    /// The weights to ask for while strip `index` is multiplied.
     #[inline(always)]
     fn ahead(&self, index: usize) -> Ahead {
-        let strip = self.matrix.strip(index);
-        let bytes = strip.tiles * self.steps.len() * self.matrix.depth.parts() * pack::TILE_BYTES;
+        let next = index + 1;
+        let weights = if next < self.strips.end { self.strip_weights(next) } else { self.after.clone() };
         // Blocks of rows that this strip meets meanwhile: two tiles each.
         let blocks = self.planes.tiles.tiles / 2;
-        let next = self.matrix.strip_weight(strip, self.steps.start);
-        Ahead { next, end: next.wrapping_add(bytes), lines: (bytes / 64).div_ceil((self.products() * blocks).max(1)) }
+        Ahead::new(weights, self.products() * blocks)
     }
 
     /// [`Product::run`] with the activation made a constant.
@@ -236,7 +236,7 @@ impl Product<'_> {
         let mut parity = 0;
         for index in self.strips.clone() {
             let strip = self.matrix.strip(index);
-            let mut ahead = if index + 1 < self.strips.end { self.ahead(index + 1) } else { Ahead::default() };
+            let mut ahead = self.ahead(index);
             let mut tile = 0;
             while tile < tiles.tiles {
                 let shape = match strip.tiles {
@@ -384,7 +384,7 @@ unsafe fn finish_rows<F: Finish, const ACTIVATION: u8, const ACCUMULATE: bool, c
     finish: F,
     strip: Strip,
     first: usize,
-    rows: std::ops::Range<usize>,
+    rows: Range<usize>,
     sums: *const f32,
 ) {
     let ready = finish.strip::<V>(strip);

@@ -109,7 +109,7 @@ impl TileMatrix {
         let mut packed = Self {
             depth,
             column_tiles,
-            weight: AlignedBuffer::zeros(column_tiles * depth.tiles() * TILE_LEN),
+            weight: AlignedBuffer::for_weights(column_tiles * depth.tiles() * TILE_LEN),
             bias: AlignedBuffer::zeros(column_tiles * TILE_COLUMNS),
         };
         if let Some(bias) = bias {

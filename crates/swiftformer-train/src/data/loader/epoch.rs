@@ -159,7 +159,7 @@ impl Shared {
         drop(state);
         let samples = open.samples.into_iter().flatten().collect();
         let Job { data, view, options, epoch, .. } = &self.job;
-        let place = Place { seed: options.seed, rank: options.shard.rank, epoch: *epoch, step };
+        let place = Place { seed: options.seed, shard: options.shard, epoch: *epoch, step };
         match assemble(samples, data.as_ref(), view, &place) {
             Ok(batch) => {
                 self.lock().ready.insert(step, Ok(batch));

@@ -1,9 +1,14 @@
 //! Buffers that start at a cache line.
 
+mod stretch;
+
 use std::alloc::{self, Layout};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
+use std::sync::Arc;
+
+use self::stretch::Stretch;
 
 /// One cache line, one AVX-512 register.
 const LINE: usize = 64;
@@ -33,9 +38,11 @@ unsafe impl Plain for u16 {}
 pub struct AlignedBuffer<T: Plain = f32> {
     start: NonNull<T>,
     len: usize,
+    /// Where the memory is a part of something else.
+    stretch: Option<Arc<Stretch>>,
 }
 
-// SAFETY: the buffer owns its numbers, as a `Vec` does.
+// SAFETY: the buffer owns its numbers, as a `Vec` does; a stretch gives them to nobody else.
 unsafe impl<T: Plain + Send> Send for AlignedBuffer<T> {}
 // SAFETY: as above.
 unsafe impl<T: Plain + Sync> Sync for AlignedBuffer<T> {}
@@ -46,7 +53,9 @@ impl<T: Plain> AlignedBuffer<T> {
     /// # Panics
     /// When the size overflows; a lack of memory aborts, as everywhere.
     pub fn zeros(len: usize) -> Self {
-        let Some(layout) = Self::layout(len) else { return Self { start: NonNull::dangling(), len: 0 } };
+        let Some(layout) = Self::layout(len) else {
+            return Self { start: NonNull::dangling(), len: 0, stretch: None };
+        };
         let large = layout.size() >= LARGE_PAGE;
         // SAFETY: the layout is not empty.
         let start = unsafe { if large { alloc::alloc(layout) } else { alloc::alloc_zeroed(layout) } };
@@ -56,7 +65,18 @@ impl<T: Plain> AlignedBuffer<T> {
             // SAFETY: so many bytes were allocated.
             unsafe { start.write_bytes(0, layout.size()) };
         }
-        Self { start: start.cast(), len }
+        Self { start: start.cast(), len, stretch: None }
+    }
+
+    /// A buffer of `len` zeros that is kept long and read often: in large pages, even if it is not that large.
+    ///
+    /// # Panics
+    /// As [`AlignedBuffer::zeros`].
+    pub(crate) fn for_weights(len: usize) -> Self {
+        match len.checked_mul(size_of::<T>()).and_then(Stretch::cut) {
+            Some((start, stretch)) => Self { start: start.cast(), len, stretch: Some(stretch) },
+            None => Self::zeros(len),
+        }
     }
 
     /// None for nothing.
@@ -79,6 +99,9 @@ fn ask_for_large_pages(_start: NonNull<u8>, _size: usize) {}
 
 impl<T: Plain> Drop for AlignedBuffer<T> {
     fn drop(&mut self) {
+        if self.stretch.is_some() {
+            return;
+        }
         if let Some(layout) = Self::layout(self.len) {
             // SAFETY: allocated in `zeros` with this layout.
             unsafe { alloc::dealloc(self.start.as_ptr().cast(), layout) };
@@ -88,7 +111,7 @@ impl<T: Plain> Drop for AlignedBuffer<T> {
 
 impl<T: Plain> Clone for AlignedBuffer<T> {
     fn clone(&self) -> Self {
-        let mut copy = Self::zeros(self.len);
+        let mut copy = if self.stretch.is_some() { Self::for_weights(self.len) } else { Self::zeros(self.len) };
         copy.copy_from_slice(self);
         copy
     }

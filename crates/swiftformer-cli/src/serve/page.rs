@@ -1,0 +1,60 @@
+//! The page and the documentation, out of the program itself: nothing is asked of other hosts, and no file is read.
+
+use axum::{
+    Router,
+    extract::Path,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+
+use super::{http::error::ApiError, server::Shared};
+
+/// What a page may load and do: its own files, pictures and camera, requests to this server, and nothing else.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' \
+                      blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Name below `/assets/`, content type, content.
+const ASSETS: [(&str, &str, &str); 4] = [
+    ("app.js", "text/javascript; charset=utf-8", include_str!("page/app.js")),
+    ("docs.js", "text/javascript; charset=utf-8", include_str!("page/docs.js")),
+    ("icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
+    ("style.css", "text/css; charset=utf-8", include_str!("page/style.css")),
+];
+const HTML: &str = "text/html; charset=utf-8";
+
+/// Routes of the pages.
+pub fn router() -> Router<Shared> {
+    Router::new()
+        .route("/", get(|| async { file(HTML, include_str!("page/index.html")) }))
+        .route("/docs", get(|| async { file(HTML, include_str!("page/docs.html")) }))
+        .route("/openapi.json", get(|| async { file("application/json", &openapi()) }))
+        .route("/favicon.ico", get(|| asset(Path("icon.svg".to_owned()))))
+        .route("/assets/{name}", get(asset))
+}
+
+async fn asset(Path(name): Path<String>) -> Result<Response, ApiError> {
+    let found = ASSETS.iter().find(|(known, ..)| *known == name);
+    let missing = || ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is no such file");
+    found.map(|(_, kind, content)| file(kind, content)).ok_or_else(missing)
+}
+
+/// The description of the interface, with this program's version.
+fn openapi() -> String {
+    include_str!("page/openapi.json").replace("\"0.0.0\"", concat!("\"", env!("CARGO_PKG_VERSION"), "\""))
+}
+
+fn file(kind: &'static str, content: &str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        (
+            HeaderName::from_static("permissions-policy"),
+            HeaderValue::from_static("camera=(self), microphone=(), geolocation=()"),
+        ),
+        (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ];
+    (headers, content.to_owned()).into_response()
+}
