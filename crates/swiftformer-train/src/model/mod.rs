@@ -144,12 +144,12 @@ pub struct Network {
     device: Device,
     drop_path: Vec<Vec<f64>>,
     engine: Option<SharedEngine>,
+    frozen_statistics: bool,
+    attention: Vec<StageAttention>,
     /// The processes whose images BatchNorm's statistics are taken from.
     synchronised: Option<Group>,
     /// Which of several processes draws what is dropped.
     shard: Shard,
-    frozen_statistics: bool,
-    attention: Vec<StageAttention>,
 }
 
 impl Network {
@@ -178,10 +178,10 @@ impl Network {
             device,
             drop_path,
             engine,
-            synchronised: None,
-            shard: Shard::WHOLE,
             frozen_statistics: options.freeze_statistics,
             attention: options.attention.clone(),
+            synchronised: None,
+            shard: Shard::WHOLE,
         })
     }
 

@@ -2,36 +2,37 @@
 
 use crate::{data::Shard, rng::Rng};
 
-/// What is dropped, for one of several processes.
+/// The decisions of one forward pass in one of several processes.
 #[derive(Clone, Debug)]
-pub(super) struct Random {
-    rng: Rng,
+pub(crate) struct Random {
+    stream: Rng,
     shard: Shard,
 }
 
 impl Random {
-    /// The stream of a seed.
-    pub(super) fn new(seed: u64, shard: Shard) -> Self {
-        Self { rng: Rng::new(seed, &[]), shard }
+    /// The stream of a seed, for one of several processes.
+    pub(crate) fn new(seed: u64, shard: Shard) -> Self {
+        Self { stream: Rng::new(seed, &[]), shard }
     }
 
-    /// A factor for each image of this process's batch: those that the batch of all processes gets.
-    pub(super) fn keep_images(&mut self, batch: usize, rate: f64) -> Vec<f32> {
-        let all = keep(&mut self.rng, batch * self.shard.world, rate);
+    /// `count` values that are 0 with probability `rate` and `1 / (1 - rate)` otherwise, so that their mean is 1.
+    pub(crate) fn keep(&mut self, count: usize, rate: f64) -> Vec<f32> {
+        let kept = if rate < 1.0 { (1.0 / (1.0 - rate)) as f32 } else { 0.0 };
+        (0..count).map(|_| if self.stream.uniform() < rate { 0.0 } else { kept }).collect()
+    }
+
+    /// As [`Random::keep`] for each image of this process's batch: those that the batch of all processes gets.
+    pub(crate) fn keep_images(&mut self, batch: usize, rate: f64) -> Vec<f32> {
+        let all = self.keep(batch * self.shard.world, rate);
         self.shard.select(&all, batch)
     }
 
-    /// A factor for each value of an activation: other ones in each process.
-    pub(super) fn keep_values(&mut self, count: usize, rate: f64) -> Vec<f32> {
+    /// As [`Random::keep`] for each value of an activation: other ones in each process.
+    pub(crate) fn keep_values(&mut self, count: usize, rate: f64) -> Vec<f32> {
         // A stream of its own, so that this one stays the same in all processes.
-        keep(&mut Rng::new(self.rng.next_u64(), &[self.shard.rank as u64]), count, rate)
+        let seed = self.stream.next_u64().wrapping_add(self.shard.rank as u64);
+        Self::new(seed, self.shard).keep(count, rate)
     }
-}
-
-/// `count` values that are 0 with probability `rate` and `1 / (1 - rate)` otherwise, so that their mean is 1.
-fn keep(random: &mut Rng, count: usize, rate: f64) -> Vec<f32> {
-    let kept = if rate < 1.0 { (1.0 / (1.0 - rate)) as f32 } else { 0.0 };
-    (0..count).map(|_| if random.uniform() < rate { 0.0 } else { kept }).collect()
 }
 
 #[cfg(test)]
@@ -40,11 +41,11 @@ mod tests {
 
     #[test]
     fn kept_values_average_one() {
-        let mask = keep(&mut Rng::new(3, &[]), 200_000, 0.2);
+        let mask = Random::new(3, Shard::WHOLE).keep(200_000, 0.2);
         let mean = mask.iter().map(|&v| f64::from(v)).sum::<f64>() / mask.len() as f64;
         assert!((mean - 1.0).abs() < 5e-3, "{mean}");
         assert!(mask.iter().all(|&v| v == 0.0 || v == 1.25));
-        assert_eq!(keep(&mut Rng::new(3, &[]), 4, 1.0), [0.0; 4]);
+        assert_eq!(Random::new(3, Shard::WHOLE).keep(4, 1.0), [0.0; 4]);
     }
 
     #[test]

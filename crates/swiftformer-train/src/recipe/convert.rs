@@ -75,7 +75,7 @@ impl Recipe {
         OpenOptions { validation_share, seed, ..OpenOptions::default() }
     }
 
-    /// How batches are made, for one of several processes that share them evenly.
+    /// How batches are made, by `workers` threads of one of several processes.
     pub(crate) fn loader_options(&self, workers: usize, shard: Shard) -> LoaderOptions {
         LoaderOptions { seed: self.run.seed, workers, shard, ..LoaderOptions::new(self.run.batch / shard.world) }
     }

@@ -112,10 +112,7 @@ impl Run {
             };
             let update = done.div_ceil(accumulate);
             if update.is_multiple_of(self.recipe.run.log_every) || done == steps {
-                if let Some((journal, events)) = &mut self.logs {
-                    journal.add(&report)?;
-                    events.add_step(&report)?;
-                }
+                self.log_step(&report)?;
             }
             if self.workers.group.any(!observe(Event::Step(&report)))? {
                 self.save()?;
@@ -172,8 +169,7 @@ impl Run {
     ) -> Result<bool, RunError> {
         let arch = self.trainer.network.arch().clone();
         let raw = self.trainer.network.to_state();
-        let classes = arch.config.num_labels;
-        let judged = |state| self.judge(state)?.count(&self.validation, classes, &self.workers.group, &mut |_, _| {});
+        let judged = |state| self.judge(state)?.count(&self.validation, &self.workers.group, &mut |_, _| {});
         let own = score(&judged(&raw)?);
         let average = match averaged(&self.trainer) {
             Some(state) => Some((score(&judged(&state)?), state)),
@@ -215,16 +211,19 @@ impl Run {
             is_best,
             seconds: begun.elapsed().as_secs_f64(),
         };
-        if let Some((journal, events)) = &mut self.logs {
-            journal.add(&report)?;
-            events.add_epoch(&report, self.train.steps())?;
-        }
+        self.log_epoch(&report)?;
         self.record.position = Position { epoch, step: 0 };
         self.record.totals = Totals::default();
         let patience = self.recipe.run.patience;
         self.record.finished = epoch >= epochs as u64 || patience > 0 && self.record.bad_epochs >= patience;
         self.save()?;
         Ok(!self.workers.group.any(!observe(Event::Epoch(&report)))?)
+    }
+
+    /// The schedule by plateaus where it stands, for recipes that have one.
+    fn plateau(&self) -> Option<Plateau> {
+        let options = self.recipe.plateau()?;
+        Some(self.record.plateau.map_or_else(|| Plateau::new(options), |state| Plateau::resume(options, state)))
     }
 
     /// The images that any process found broken.
@@ -239,10 +238,19 @@ impl Run {
         Ok(all)
     }
 
-    /// The schedule by plateaus where it stands, for recipes that have one.
-    fn plateau(&self) -> Option<Plateau> {
-        let options = self.recipe.plateau()?;
-        Some(self.record.plateau.map_or_else(|| Plateau::new(options), |state| Plateau::resume(options, state)))
+    /// Writes down a step, as the first process.
+    fn log_step(&mut self, report: &StepReport) -> Result<(), RunError> {
+        let Some((journal, events)) = &mut self.logs else { return Ok(()) };
+        journal.add(report)?;
+        events.add_step(report)
+    }
+
+    /// Writes down an epoch, as the first process.
+    fn log_epoch(&mut self, report: &EpochReport) -> Result<(), RunError> {
+        let steps = self.train.steps();
+        let Some((journal, events)) = &mut self.logs else { return Ok(()) };
+        journal.add(report)?;
+        events.add_epoch(report, steps)
     }
 
     /// Saves everything, as the first process.

@@ -26,7 +26,7 @@ pub enum RunError {
     Data(#[from] DataError),
     /// A teacher.
     #[error(transparent)]
-    Teacher(#[from] TeacherError),
+    Teacher(Box<TeacherError>),
     /// The model that training starts from.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -130,4 +130,10 @@ pub enum RunError {
         /// The images of the batch.
         files: Vec<String>,
     },
+}
+
+impl From<TeacherError> for RunError {
+    fn from(error: TeacherError) -> Self {
+        Self::Teacher(Box::new(error))
+    }
 }

@@ -2,14 +2,15 @@
 
 use serde_json::Value;
 
+use crate::{
+    data::{Batch, Loader, LoaderOptions, Shard, View},
+    parallel::Group,
+};
+
 use super::{
     METRICS, Run, RunError, folder,
     mistakes::Mistakes,
     plot::{Curve, MOST_CLASSES, Panel, confusion, curves},
-};
-use crate::{
-    data::{Batch, Loader, Shard, View},
-    parallel::Group,
 };
 
 impl Run {
@@ -49,16 +50,17 @@ impl Run {
             Panel { title: "learning rate", curves: vec![of("step", "", blue, "lr")] },
         ];
         folder::write(&self.folder.file("curves.svg"), curves(&panels).as_bytes())?;
-        let arch = self.trainer.network.arch();
-        let best = self.folder.read_weights("", arch)?;
+        // The other processes have done their work, so all images are this one's.
+        let threads = self.workers.threads;
+        let options = LoaderOptions { workers: threads, ..LoaderOptions::new(self.recipe.run.batch) };
+        let view = View::Evaluate(Box::new(self.preprocessor.clone()));
+        let whole = Loader::new(self.validation.data().clone(), view, options)?;
+        let images = if self.workers.group.shard() == Shard::WHOLE { &self.validation } else { &whole };
+        let best = self.folder.read_weights("", self.trainer.network.arch())?;
         let mut mistakes = Mistakes::default();
         let see = &mut |batch: &Batch, logits: &[f32]| mistakes.add(batch, logits);
-        // The other processes have done their work, so all images are this one's.
-        let options = self.recipe.loader_options(self.workers.threads, Shard::WHOLE);
-        let view = View::Evaluate(Box::new(self.preprocessor.clone()));
-        let images = Loader::new(self.validation.data().clone(), view, options)?;
-        let counts = self.judge(&best)?.count(&images, arch.config.num_labels, &Group::alone(), see)?;
-        let sheet = mistakes.sheet(images.data().as_ref());
+        let counts = self.judge(&best)?.count(images, &Group::alone(), see)?;
+        let sheet = mistakes.sheet(self.validation.data().as_ref());
         folder::write(&self.folder.file("mistakes.svg"), sheet.as_bytes())?;
         let names = &self.record.classes;
         let report =

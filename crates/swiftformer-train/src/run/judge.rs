@@ -41,15 +41,15 @@ impl Judge {
         }
     }
 
-    /// Counts of the answers to the images, of `classes` classes, that the loaders of all processes of `group` have; `see`
-    /// gets each batch of `loader` and its logits.
+    /// Counts of the answers to the images of `loader`, in all processes of `group`; `see` gets each batch of this process
+    /// and its logits.
     pub(super) fn count(
         &self,
         loader: &Loader,
-        classes: usize,
         group: &Group,
         see: &mut dyn FnMut(&Batch, &[f32]),
     ) -> Result<Classification, RunError> {
+        let classes = loader.data().classes().len();
         let mut counts = Classification::new(classes);
         for batch in loader.start(Position::default()) {
             let batch = batch?;
@@ -60,13 +60,14 @@ impl Judge {
             counts.add(&logits, &batch.labels)?;
             see(&batch, &logits);
         }
-        let parts = group.gather(&counts.to_bytes())?;
-        let mut counts = Classification::new(classes);
-        parts.iter().for_each(|part| counts.merge_bytes(part));
-        if counts.images() == 0 {
+        let mut all = Classification::new(classes);
+        for part in group.gather(&counts.to_bytes())? {
+            all.merge_bytes(&part);
+        }
+        if all.images() == 0 {
             return Err(RunError::Setting("not one validation image could be read".into()));
         }
-        Ok(counts)
+        Ok(all)
     }
 }
 

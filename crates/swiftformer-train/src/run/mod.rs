@@ -109,13 +109,12 @@ struct Prepared {
     train: Loader,
     validation: Loader,
     teacher: Option<Teacher>,
-    device: Device,
     workers: Workers,
+    device: Device,
 }
 
 impl Prepared {
     fn new(recipe: &Recipe, model: Model, splits: &Splits, workers: Workers) -> Result<Self, RunError> {
-        let workers = workers.counted();
         let device = workers.device(recipe)?;
         let threads = workers.threads;
         let options = recipe.loader_options(threads, workers.group.shard());
@@ -136,7 +135,7 @@ impl Prepared {
                 Some(Teacher::open(name, &Pupil { recipe, classes, normalize, steps, world, threads })?)
             }
         };
-        Ok(Self { model, train, validation, teacher, device, workers })
+        Ok(Self { model, train, validation, teacher, workers, device })
     }
 }
 
@@ -167,6 +166,7 @@ impl Run {
     /// # Errors
     /// When data, recipe and model do not fit each other, or the folder cannot be used.
     pub fn start(data: &Path, output: &Path, mut recipe: Recipe, workers: Workers) -> Result<Self, RunError> {
+        let workers = workers.counted();
         let splits = data::open(data, &recipe.open_options())?;
         let classes = splits.train.classes().to_vec();
         let mut notes = Vec::new();
@@ -220,6 +220,7 @@ impl Run {
         force: bool,
         workers: Workers,
     ) -> Result<Self, RunError> {
+        let workers = workers.counted();
         let saved = state::load(folder)?;
         let damaged = |why: String| RunError::State { path: folder.to_owned(), why };
         let before = Recipe::parse(&saved.record.recipe, "the run's recipe")?;
@@ -277,7 +278,7 @@ impl Run {
         record: Record,
         notes: Vec<String>,
     ) -> Result<Self, RunError> {
-        let Prepared { model, train, validation, teacher, device, workers } = prepared;
+        let Prepared { model, train, validation, teacher, workers, device } = prepared;
         let Model { arch, state, preprocessor, .. } = model;
         let options = NetworkOptions {
             drop_path_rule: recipe.drop_path_rule(),
@@ -299,10 +300,7 @@ impl Run {
             trainer.average = Some(Average::new(recipe.optimizer.ema, trainer.network.parameters()));
         }
         let logs = match workers.group.is_first() {
-            true => {
-                let journal = Journal::open(&folder, record.metrics_bytes)?;
-                Some((journal, Events::open(&folder, record.events_bytes)?))
-            }
+            true => Some((Journal::open(&folder, record.metrics_bytes)?, Events::open(&folder, record.events_bytes)?)),
             false => None,
         };
         Ok(Self { recipe, folder, preprocessor, train, validation, trainer, teacher, record, logs, workers, notes })

@@ -35,6 +35,6 @@ pub fn run(args: &TeachArgs) -> anyhow::Result<Outcome> {
     }
     drop(bar);
     let (target, teacher) = (args.output.display(), &args.teacher);
-    console::line(&format!("wrote {target}: what {teacher} says to the images of {epochs} epochs"))?;
+    console::line(&format!("wrote {target}: what {teacher} says, epochs: {epochs}"))?;
     Ok(Outcome::Done)
 }
