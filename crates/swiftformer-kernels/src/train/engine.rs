@@ -1,5 +1,7 @@
 //! What the blocks of one network share: threads, and memory that lasts from one call to the next.
 
+use std::sync::{Mutex, PoisonError};
+
 use crate::kernels::{IsaKind, Kernels};
 use crate::pool::Pool;
 
@@ -21,7 +23,7 @@ impl std::fmt::Debug for Engine {
 }
 
 /// Kept buffers that wait for their next use.
-const SPARE: usize = 64;
+const SPARE: usize = 256;
 
 impl Engine {
     /// An engine of `threads` threads, the caller's included, with the best instructions of this CPU.
@@ -39,7 +41,7 @@ impl Engine {
     }
 
     /// A buffer of `len` floats that may hold anything.
-    pub(super) fn buffer(&mut self, len: usize) -> Vec<f32> {
+    pub fn buffer(&mut self, len: usize) -> Vec<f32> {
         let fitting = |buffer: &Vec<f32>| buffer.capacity() >= len && buffer.capacity() <= len + len / 4 + 64;
         let mut buffer = match self.spare.iter().position(fitting) {
             Some(at) => self.spare.swap_remove(at),
@@ -49,12 +51,29 @@ impl Engine {
         buffer
     }
 
-    /// Takes a buffer back for a later use.
-    pub(super) fn recycle(&mut self, buffer: Vec<f32>) {
+    /// Takes a buffer back for a later use: that saves clearing a new one, and getting its pages from the system.
+    pub fn recycle(&mut self, buffer: Vec<f32>) {
+        if buffer.capacity() == 0 {
+            return;
+        }
         if self.spare.len() == SPARE {
             self.spare.remove(0);
         }
         self.spare.push(buffer);
+    }
+
+    /// Calls `run` with each of `tasks`, in any order and on any thread.
+    ///
+    /// # Panics
+    /// When a call panics, after all that had begun have ended.
+    pub fn for_all<T: Send>(&self, tasks: Vec<T>, run: impl Fn(Kernels, T) + Sync) {
+        let tasks: Vec<Mutex<Option<T>>> = tasks.into_iter().map(|task| Mutex::new(Some(task))).collect();
+        self.pool.for_each(tasks.len(), |index| {
+            let task = tasks[index].lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(task) = task {
+                run(self.kernels, task);
+            }
+        });
     }
 }
 
