@@ -16,6 +16,7 @@
 //! | `loss` | cross-entropy, soft targets, BCE, distillation |
 //! | `optim` | AdamW and SGD, weight decay groups, clipping, averaged weights |
 //! | `schedule` | learning rates by epoch and by step |
+//! | `process` | what a program that trains sets once |
 //! | `trainer` | one step after the other, and their state for resuming |
 //! | `recipe` | every setting of a run as a readable file |
 //! | `run` | from a data set and a recipe to a folder with a trained model |
@@ -31,6 +32,8 @@ pub mod model;
 mod ops;
 #[cfg(feature = "engine")]
 pub mod optim;
+#[cfg(feature = "engine")]
+pub mod process;
 #[cfg(feature = "engine")]
 pub mod recipe;
 pub mod rng;

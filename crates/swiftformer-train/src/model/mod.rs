@@ -27,7 +27,7 @@ pub use self::{
     error::ModelError,
     parameters::{Parameter, Parameters},
 };
-use crate::ops::SharedEngine;
+use crate::ops::{SharedEngine, Workers};
 use swiftformer_kernels::train::Engine;
 
 use self::{layers::Layers, parameters::Value};
@@ -76,11 +76,14 @@ pub struct NetworkOptions {
     pub fused: bool,
     /// Threads of those kernels; 0 are as many as the machine has. Their number changes no bit of the results.
     pub threads: usize,
+    /// Of every block and convolution on those kernels keep the input alone for the backward pass, which computes again what
+    /// lies within: less memory for more time, and the same bits. Without those kernels it changes nothing.
+    pub checkpointing: bool,
 }
 
 impl Default for NetworkOptions {
     fn default() -> Self {
-        Self { drop_path_rule: None, fused: true, threads: 0 }
+        Self { drop_path_rule: None, fused: true, threads: 0, checkpointing: false }
     }
 }
 
@@ -139,6 +142,7 @@ pub struct Network {
     device: Device,
     drop_path: Vec<Vec<f64>>,
     engine: Option<SharedEngine>,
+    checkpointing: bool,
 }
 
 impl Network {
@@ -157,7 +161,7 @@ impl Network {
         };
         let fused = options.fused && device == Device::flex();
         let engine = fused.then(|| Arc::new(Mutex::new(Engine::new(threads))));
-        Ok(Self { arch, parameters, device, drop_path, engine })
+        Ok(Self { arch, parameters, device, drop_path, engine, checkpointing: options.checkpointing })
     }
 
     /// The description that this follows.
@@ -258,6 +262,17 @@ impl Network {
             }
         }
         Ok(Pass { outputs, leaves })
+    }
+
+    /// Lets `change` work on the values of all tensors on the host, with the threads of the network.
+    pub(crate) fn with_values(&mut self, change: impl FnOnce(&[Parameter], &mut [Vec<f32>], &Workers)) {
+        let Self { parameters, engine, .. } = self;
+        parameters.with_values(|list, values| change(list, values, &Workers(engine.clone())));
+    }
+
+    /// The threads of the network.
+    pub(crate) fn workers(&self) -> Workers {
+        Workers(self.engine.clone())
     }
 
     fn move_running(&mut self, module: Module, leaf: Leaf, batch: Tensor<1>) {

@@ -127,6 +127,8 @@ pub struct Start {
     pub train: Parts,
     /// What becomes of the heads.
     pub heads: HeadChoice,
+    /// Keep less for the backward pass and compute it again: less memory, more time, the same results.
+    pub checkpointing: bool,
 }
 
 impl Default for Start {
@@ -140,6 +142,7 @@ impl Default for Start {
             drop_path_rule: DropRule::Auto,
             train: Parts::All,
             heads: HeadChoice::Auto,
+            checkpointing: false,
         }
     }
 }

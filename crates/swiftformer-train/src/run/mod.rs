@@ -207,7 +207,8 @@ impl Run {
     ) -> Result<Self, RunError> {
         let Model { arch, state, preprocessor, .. } = model;
         let threads = actual(threads);
-        let options = NetworkOptions { drop_path_rule: recipe.drop_path_rule(), threads, ..NetworkOptions::default() };
+        let checkpointing = recipe.model.checkpointing;
+        let options = NetworkOptions { drop_path_rule: recipe.drop_path_rule(), threads, checkpointing, fused: true };
         let mut network = Network::new(arch, &state, &options, &Device::flex())?;
         if recipe.model.train == Parts::Heads {
             network.parameters_mut().freeze(|module| !matches!(module, Module::Head | Module::DistHead));

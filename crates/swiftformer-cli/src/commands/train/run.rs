@@ -12,8 +12,8 @@ use crate::{console, interrupt, outcome::Outcome, progress::Progress};
 
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
-    swiftformer_kernels::train::keep_freed_memory();
     let threads = args.threads.min(1024);
+    swiftformer_train::process::prepare(threads);
     let mut run = match &args.resume {
         Some(folder) => {
             let change = |own: &Recipe| {
