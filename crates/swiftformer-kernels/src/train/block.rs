@@ -108,7 +108,8 @@ impl Block<'_> {
         let depthwise = self.convolve(engine, x, given.is_none());
         let statistics = given.unwrap_or_else(|| {
             let [batch, height, width] = self.size;
-            ChannelStatistics::of_sums(&engine.sums[..batch * 3 * self.channels()], self.channels(), height * width)
+            let sums = room(&mut engine.sums, batch * 3 * self.channels());
+            ChannelStatistics::of_sums(sums, self.channels(), height * width)
         });
         let inverse = statistics.inverse(self.eps);
         let normal = Normal { mean: &statistics.mean, inverse: &inverse };

@@ -167,8 +167,9 @@ impl ConvNorm<'_> {
         let (batch, channels, pixels) = (self.size[0], self.outputs(), height * width);
         let conv = self.convolve(engine, x, given.is_none());
         let kernels = engine.kernels;
-        let statistics =
-            given.unwrap_or_else(|| ChannelStatistics::of_sums(&engine.sums[..batch * 3 * channels], channels, pixels));
+        let statistics = given.unwrap_or_else(|| {
+            ChannelStatistics::of_sums(room(&mut engine.sums, batch * 3 * channels), channels, pixels)
+        });
         let inverse = statistics.inverse(self.eps);
         let size = pixels * channels;
         engine.pool.for_each_part(batch, [Parts::new(output, size)], &mut [], |index, [output], _| {

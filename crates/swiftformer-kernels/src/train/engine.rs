@@ -89,12 +89,17 @@ pub fn keep_freed_memory() {
     }
 }
 
-/// At least `len` floats of `buffer`, which may hold anything.
+/// Floats of a cache line.
+const LINE: usize = 16;
+
+/// `len` floats of `buffer`, which may hold anything. They start at a cache line: a vector that lies in two takes twice the
+/// time to read, and more to write.
 pub(super) fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if buffer.len() < len {
-        buffer.resize(len, 0.0);
+    if buffer.len() < len + LINE {
+        buffer.resize(len + LINE, 0.0);
     }
-    &mut buffer[..len]
+    let start = buffer.as_ptr().align_offset(size_of::<f32>() * LINE).min(LINE);
+    &mut buffer[start..start + len]
 }
 
 /// Tokens of a lane that are worth weight gradients of their own.
