@@ -18,6 +18,7 @@
 //! | `optim` | AdamW and SGD, weight decay groups, clipping, averaged weights |
 //! | `parallel` | several processes that train one model |
 //! | `schedule` | learning rates by epoch and by step |
+//! | `process` | what a program that trains sets once |
 //! | `trainer` | one step after the other, and their state for resuming |
 //! | `recipe` | every setting of a run as a readable file |
 //! | `teacher` | teachers of distillation: SwiftFormers, ONNX, files of logits |
@@ -40,6 +41,8 @@ mod ops;
 pub mod optim;
 #[cfg(feature = "engine")]
 pub mod parallel;
+#[cfg(feature = "engine")]
+pub mod process;
 #[cfg(feature = "engine")]
 pub mod recipe;
 pub mod rng;

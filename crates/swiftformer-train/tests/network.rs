@@ -175,6 +175,26 @@ fn dropping_follows_the_seed_and_only_in_train_mode() {
 }
 
 #[test]
+fn checkpointing_changes_no_bit() {
+    let opened = checkpoint("timm_tiny");
+    let steps = |checkpointing: bool, threads: usize| {
+        let options = NetworkOptions { checkpointing, threads, ..NetworkOptions::default() };
+        let network = Network::new(opened.arch().clone(), opened.state(), &options, &Device::flex()).unwrap();
+        let groups = GroupOptions { weight_decay: 0.1, layer_decay: 1.0 };
+        let optimizer = Optimizer::new(Rule::ADAMW, network.parameters(), &groups);
+        let mut trainer = Trainer::new(network, optimizer, SOFT);
+        trainer.clip = Clip::Norm(1.0);
+        for step in 0..2 {
+            trainer.step(batch(&tensors("training/inputs.safetensors"), step), 1e-2, 0).unwrap();
+        }
+        trainer.network.to_state()
+    };
+    let kept = steps(false, 2);
+    assert!(steps(true, 2) == kept);
+    assert!(steps(true, 1) == kept, "nor does the number of threads");
+}
+
+#[test]
 fn frozen_tensors_stay_and_the_others_move() {
     let opened = checkpoint("timm_tiny");
     let mut network = network(&opened, true);

@@ -95,7 +95,8 @@ fn a_file_of_logits_teaches_other_attentions_in_two_processes_as_in_one() {
     teach(&data, &file, &TINY);
     let attention = "attention=[\"separable\", \"transposed\", \"self-attention\", \"additive\"]";
     let teacher = format!("teacher={file}");
-    let runs = both(&folder, &data, "run", &[&TINY[..], &["distillation=soft", attention, &teacher]].concat());
+    let changed = ["distillation=soft", "checkpointing=true", attention, &teacher];
+    let runs = both(&folder, &data, "run", &[&TINY[..], &changed].concat());
     let [first, second] = runs.each_ref().map(|run| numbers(run, "step", "loss"));
     assert_eq!((first.len(), second.len()), (12, 12));
     assert!(first.iter().zip(&second).all(|(a, b)| (a - b).abs() <= 1e-3), "{first:?} {second:?}");

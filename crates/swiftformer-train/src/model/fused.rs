@@ -34,6 +34,7 @@ impl Layers<'_> {
         let statistics = StatisticsCell::default();
         let operation = ConvNormOperation {
             engine: Arc::clone(engine),
+            checkpointing: self.network.checkpointing,
             size: x.dims(),
             outputs: conv.out_channels,
             kernel: conv.kernel,
@@ -62,6 +63,7 @@ impl Layers<'_> {
         parameters.extend(block.scale1.as_ref().map(|scale| self.tensor(scale.module, Leaf::Value)));
         let operation = AttentionOperation {
             engine: Arc::clone(engine),
+            checkpointing: self.network.checkpointing,
             size: x.dims(),
             pooling: match attention.dialect {
                 Dialect::Sum => Pooling::Sum,
@@ -123,6 +125,7 @@ impl Layers<'_> {
         let statistics = StatisticsCell::default();
         let operation = BlockOperation {
             engine: Arc::clone(engine),
+            checkpointing: self.network.checkpointing,
             size: x.dims(),
             parameters: BlockParameters { depthwise, scale },
             eps: self.network.arch().config.batch_norm_eps as f32,

@@ -27,7 +27,11 @@ pub use self::{
     error::ModelError,
     parameters::{Parameter, Parameters},
 };
-use crate::{data::Shard, ops::SharedEngine, parallel::Group};
+use crate::{
+    data::Shard,
+    ops::{SharedEngine, Workers},
+    parallel::Group,
+};
 use swiftformer_kernels::train::{Engine, SharedAverage};
 
 use self::{ablation::StageAttention, layers::Layers, parameters::Value};
@@ -81,11 +85,21 @@ pub struct NetworkOptions {
     pub freeze_statistics: bool,
     /// Threads of those kernels; 0 are as many as the machine has. Their number changes no bit of the results.
     pub threads: usize,
+    /// Of every block and convolution on those kernels keep the input alone for the backward pass, which computes again what
+    /// lies within: less memory for more time, and the same bits. Without those kernels it changes nothing.
+    pub checkpointing: bool,
 }
 
 impl Default for NetworkOptions {
     fn default() -> Self {
-        Self { drop_path_rule: None, attention: Vec::new(), fused: true, freeze_statistics: false, threads: 0 }
+        Self {
+            drop_path_rule: None,
+            attention: Vec::new(),
+            fused: true,
+            freeze_statistics: false,
+            threads: 0,
+            checkpointing: false,
+        }
     }
 }
 
@@ -144,6 +158,7 @@ pub struct Network {
     device: Device,
     drop_path: Vec<Vec<f64>>,
     engine: Option<SharedEngine>,
+    checkpointing: bool,
     frozen_statistics: bool,
     attention: Vec<StageAttention>,
     /// The processes whose images BatchNorm's statistics are taken from.
@@ -178,6 +193,7 @@ impl Network {
             device,
             drop_path,
             engine,
+            checkpointing: options.checkpointing,
             frozen_statistics: options.freeze_statistics,
             attention: options.attention.clone(),
             synchronised: None,
@@ -311,6 +327,17 @@ impl Network {
             }
         }
         Ok(Pass { outputs, leaves })
+    }
+
+    /// Lets `change` work on the values of all tensors on the host, with the threads of the network.
+    pub(crate) fn with_values(&mut self, change: impl FnOnce(&[Parameter], &mut [Vec<f32>], &Workers)) {
+        let Self { parameters, engine, .. } = self;
+        parameters.with_values(|list, values| change(list, values, &Workers(engine.clone())));
+    }
+
+    /// The threads of the network.
+    pub(crate) fn workers(&self) -> Workers {
+        Workers(self.engine.clone())
     }
 
     fn move_running(&mut self, module: Module, leaf: Leaf, batch: Tensor<1>) {

@@ -34,6 +34,8 @@ pub struct Start {
     pub heads: HeadChoice,
     /// Whether BatchNorms keep their running statistics and normalise by them.
     pub freeze_statistics: bool,
+    /// Keep less for the backward pass and compute it again: less memory, more time, the same results.
+    pub checkpointing: bool,
 }
 
 impl Default for Start {
@@ -50,6 +52,7 @@ impl Default for Start {
             train: Parts::All,
             heads: HeadChoice::Auto,
             freeze_statistics: false,
+            checkpointing: false,
         }
     }
 }

@@ -285,6 +285,7 @@ impl Run {
             attention: recipe.attention(),
             freeze_statistics: recipe.model.freeze_statistics,
             threads: workers.threads,
+            checkpointing: recipe.model.checkpointing,
             ..NetworkOptions::default()
         };
         let mut network = Network::new(arch, &state, &options, &device)?;
