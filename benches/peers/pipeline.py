@@ -233,13 +233,6 @@ def section(options: argparse.Namespace, photograph: Path, table: list[str]) -> 
     return "\n".join(text)
 
 
-def into_page(page: Path, text: str) -> None:
-    """Replaces the section, or appends it."""
-    before, found, after = page.read_text().partition(HEADING)
-    rest = after.partition("\n## ")[2] if found else ""
-    page.write_text(before.rstrip("\n") + "\n\n" + text + (f"\n## {rest}" if rest else ""))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variant", choices=tuple(SHAPES), default="xs")
@@ -263,7 +256,7 @@ def main() -> None:
         text = section(options, photograph, measure(options, folder, photograph, logs))
         print(text)
         if options.page:
-            into_page(options.page, text)
+            report.into_page(options.page, HEADING, text)
 
 
 if __name__ == "__main__":

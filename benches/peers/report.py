@@ -161,3 +161,10 @@ def page(stage: Stage, blocks: list[tuple[Block, list[Measured]]], command: str,
         for one in measured:
             lines += [*details(block, one, stage.work), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def into_page(page: Path, heading: str, text: str) -> None:
+    """Replaces the section that begins with `heading` by `text`, which begins so too, or appends it."""
+    before, found, after = page.read_text().partition(heading)
+    rest = after.partition("\n## ")[2] if found else ""
+    page.write_text(before.rstrip("\n") + "\n\n" + text + (f"\n## {rest}" if rest else ""))

@@ -22,8 +22,9 @@ enum Ended {
 }
 
 /// The features that are checked, of all packages.
-const FEATURES: &str = "swiftformer/hub,swiftformer-train/engine,swiftformer-train/parquet,swiftformer-cli/train,\
-                        swiftformer-cli/parquet,swiftformer-cli/serve,swiftformer-cli/verify,xtask/verify-hub";
+const FEATURES: &str = "swiftformer/hub,swiftformer-train/engine,swiftformer-train/onnx,swiftformer-train/parquet,\
+                        swiftformer-cli/serve,swiftformer-cli/train,swiftformer-cli/verify,swiftformer-cli/parquet,\
+                        xtask/verify-hub";
 
 /// Features that need what a machine that checks may lack, and minutes more to build: a graphics card's toolkit, an MPI.
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod arm;
 mod check;
 mod command;
+mod demo;
 mod page;
 mod rules;
 mod sanitize;
@@ -19,6 +20,7 @@ const USAGE: &str = "\
 Usage: cargo xtask TASK
 
   check [--keep-going]   everything that CI checks, cheapest first
+  demo                   the program's own model, trained anew; a quarter of an hour on two cores
   arm                    the kernels' and the engine's tests for 64-bit ARM, under qemu
   wasm                   the kernels' tests for WebAssembly with SIMD, under node
   page [--screenshots]   the server's page, in Chromium; also takes the README's picture of it
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
     let result = match arguments.as_slice() {
         ["check"] => check::run(false),
         ["check", "--keep-going"] => check::run(true),
+        ["demo"] => demo::run(),
         ["arm"] => arm::run(),
         ["wasm"] => wasm::run(),
         ["page"] => page::run(false),

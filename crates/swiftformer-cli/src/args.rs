@@ -6,7 +6,7 @@ use tracing::level_filters::LevelFilter;
 use crate::commands::{
     bench::BenchArgs, classify::ClassifyArgs, convert::ConvertArgs, embed::EmbedArgs, eval::EvalArgs,
     export::ExportArgs, forward::ForwardArgs, info::InfoArgs, preprocess::PreprocessArgs, synth::SynthArgs,
-    train::TrainArgs,
+    teach::TeachArgs, train::TrainArgs,
 };
 #[cfg(feature = "serve")]
 use crate::serve::ServeArgs;
@@ -77,6 +77,7 @@ pub enum Command {
     Info(InfoArgs),
     Synth(SynthArgs),
     Train(TrainArgs),
+    Teach(TeachArgs),
     Bench(BenchArgs),
 }
 

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, thread};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use swiftformer::{
     checkpoint::{Checkpoint, ModelSource, OpenOptions},
@@ -82,10 +82,15 @@ impl From<PrecisionArg> for Precision {
 impl RunArgs {
     /// The number of threads that was meant.
     pub fn threads(self) -> usize {
-        match self.threads {
-            0 => thread::available_parallelism().map_or(1, NonZeroUsize::get),
-            threads => threads.min(1024),
-        }
+        threads(self.threads)
+    }
+}
+
+/// What `--threads` means.
+pub fn threads(asked: usize) -> usize {
+    match asked {
+        0 => thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        threads => threads.min(1024),
     }
 }
 
@@ -110,6 +115,15 @@ pub fn open_to_run(args: &ModelArgs, preset: Option<Preset>) -> anyhow::Result<C
     checkpoint.known_dialect()?;
     if args.model == ModelSource::Demo {
         tracing::warn!("{}", demo::NOTICE);
+    }
+    Ok(checkpoint)
+}
+
+/// Opens a model with a classifier to run it; `otherwise` is what to say of one without.
+pub fn open_classifier(args: &ModelArgs, preset: Option<Preset>, otherwise: &str) -> anyhow::Result<Checkpoint> {
+    let checkpoint = open_to_run(args, preset)?;
+    if !checkpoint.has_classifier() {
+        bail!("{} has no classifier{otherwise}", checkpoint.name());
     }
     Ok(checkpoint)
 }

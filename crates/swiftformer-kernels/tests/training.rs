@@ -31,6 +31,13 @@ trait Layer {
     }
 }
 
+/// A pass that keeps its state, which has the bits of one that forgets it.
+fn with_and_without_state<T: PartialEq>(mut pass: impl FnMut(bool) -> T) -> T {
+    let kept = pass(false);
+    assert!(pass(true) == kept, "a pass that computes its state again");
+    kept
+}
+
 struct BlockCase {
     size: [usize; 3],
     channels: usize,
@@ -71,18 +78,23 @@ impl Layer for BlockCase {
             eps: 1e-5,
             factors: self.factors.as_deref(),
         };
-        let mut output = vec![f32::NAN; self.output_len()];
-        let mut x_gradient = vec![f32::NAN; self.output_len()];
-        let state = block.forward(engine, &inputs[0], None, &mut output);
-        let found = block.backward(engine, &inputs[0], state, gradient, &mut x_gradient);
-        let mut all = vec![x_gradient];
-        if self.depthwise {
-            all.extend([found.depthwise_weight, found.depthwise_bias]);
-        }
-        let h = found.hidden;
-        all.extend([h.gamma, h.beta, h.weight1, h.bias1, h.weight2, h.bias2]);
-        all.extend(self.scale.then_some(h.scale));
-        (output, all)
+        with_and_without_state(|forget| {
+            let mut output = vec![f32::NAN; self.output_len()];
+            let mut x_gradient = vec![f32::NAN; self.output_len()];
+            let mut state = block.forward(engine, &inputs[0], None, &mut output);
+            if forget {
+                state.forget(engine);
+            }
+            let found = block.backward(engine, &inputs[0], state, gradient, &mut x_gradient);
+            let mut all = vec![x_gradient];
+            if self.depthwise {
+                all.extend([found.depthwise_weight, found.depthwise_bias]);
+            }
+            let h = found.hidden;
+            all.extend([h.gamma, h.beta, h.weight1, h.bias1, h.weight2, h.bias2]);
+            all.extend(self.scale.then_some(h.scale));
+            (output, all)
+        })
     }
 }
 
@@ -123,11 +135,16 @@ impl Layer for ConvCase {
 
     fn run(&self, engine: &mut Engine, inputs: &[Vec<f32>], gradient: &[f32]) -> (Vec<f32>, Vec<Vec<f32>>) {
         let layer = self.layer(inputs);
-        let mut output = vec![f32::NAN; self.output_len()];
-        let mut x_gradient = vec![f32::NAN; inputs[0].len()];
-        let state = layer.forward(engine, &inputs[0], None, &mut output);
-        let found = layer.backward(engine, &inputs[0], state, gradient, Some(&mut x_gradient));
-        (output, vec![x_gradient, found.weight, found.bias, found.gamma, found.beta])
+        with_and_without_state(|forget| {
+            let mut output = vec![f32::NAN; self.output_len()];
+            let mut x_gradient = vec![f32::NAN; inputs[0].len()];
+            let mut state = layer.forward(engine, &inputs[0], None, &mut output);
+            if forget {
+                state.forget(engine);
+            }
+            let found = layer.backward(engine, &inputs[0], state, gradient, Some(&mut x_gradient));
+            (output, vec![x_gradient, found.weight, found.bias, found.gamma, found.beta])
+        })
     }
 }
 
@@ -166,16 +183,21 @@ impl Layer for AttentionCase {
             },
             factors: self.factors.as_deref(),
         };
-        let mut output = vec![f32::NAN; self.output_len()];
-        let mut x_gradient = vec![f32::NAN; self.output_len()];
-        let state = layer.forward(engine, &inputs[0], &mut output);
-        let found = layer.backward(engine, &inputs[0], state, gradient, &mut x_gradient);
-        let mut all = vec![x_gradient];
-        all.extend(found.query.into_iter().chain(found.key));
-        all.push(found.token_weights);
-        all.extend(found.proj.into_iter().chain(found.last));
-        all.extend(self.scale.then_some(found.scale));
-        (output, all)
+        with_and_without_state(|forget| {
+            let mut output = vec![f32::NAN; self.output_len()];
+            let mut x_gradient = vec![f32::NAN; self.output_len()];
+            let mut state = layer.forward(engine, &inputs[0], &mut output);
+            if forget {
+                state.forget(engine);
+            }
+            let found = layer.backward(engine, &inputs[0], state, gradient, &mut x_gradient);
+            let mut all = vec![x_gradient];
+            all.extend(found.query.into_iter().chain(found.key));
+            all.push(found.token_weights);
+            all.extend(found.proj.into_iter().chain(found.last));
+            all.extend(self.scale.then_some(found.scale));
+            (output, all)
+        })
     }
 }
 

@@ -42,7 +42,7 @@ fn main() {
     if sizes.is_empty() {
         sizes = vec![(32_usize, 64_usize), (16, 128), (8, 224)];
     }
-    swiftformer_kernels::train::keep_freed_memory();
+    swiftformer_train::process::prepare(threads);
     let group = match place {
         Some((rank, server)) => replicas::join(&server, Shard { rank, world: count }),
         None if count == 1 => Ok(Group::alone()),

@@ -1,6 +1,7 @@
 //! Milliseconds of a training step (forward, backward, AdamW) of a variant with both heads.
 //!
-//! `step [VARIANT] [BATCHxSIDE]... [--threads N] [--steps N] [--stock]`; `--stock` composes everything of burn's operations.
+//! `step [VARIANT] [BATCHxSIDE]... [--threads N] [--steps N] [--stock] [--checkpointing]`; `--stock` composes everything of
+//! burn's operations.
 
 use std::time::Instant;
 
@@ -20,12 +21,14 @@ use swiftformer_train::{
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let (mut variant, mut sizes, mut threads, mut steps, mut fused) = (Variant::Xs, Vec::new(), 2, 8_usize, true);
+    let mut checkpointing = false;
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().and_then(|n| n.parse().ok()).expect("a number behind the option");
         match argument.as_str() {
             "--threads" => threads = number(),
             "--steps" => steps = number(),
             "--stock" => fused = false,
+            "--checkpointing" => checkpointing = true,
             other => match other.split_once('x').and_then(|(b, s)| Some((b.parse().ok()?, s.parse().ok()?))) {
                 Some(size) => sizes.push(size),
                 None => variant = other.parse().expect("xs, s, l1, l3 or BATCHxSIDE"),
@@ -35,11 +38,11 @@ fn main() {
     if sizes.is_empty() {
         sizes = vec![(32_usize, 64_usize), (16, 128), (8, 224)];
     }
-    swiftformer_kernels::train::keep_freed_memory();
+    swiftformer_train::process::prepare(threads);
     for (batch, side) in sizes {
         let arch = Arch::build(&variant.config(), TailKind::Classifier).expect("a published variant");
         let state = StateDict::initialised(&arch, 1);
-        let options = NetworkOptions { fused, threads, ..NetworkOptions::default() };
+        let options = NetworkOptions { fused, threads, checkpointing, ..NetworkOptions::default() };
         let network = Network::new(arch, &state, &options, &Device::flex()).expect("its own state");
         let groups = GroupOptions { weight_decay: 0.025, layer_decay: 1.0 };
         let optimizer = Optimizer::new(Rule::ADAMW, network.parameters(), &groups);

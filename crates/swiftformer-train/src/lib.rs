@@ -18,11 +18,15 @@
 //! | `optim` | AdamW and SGD, weight decay groups, clipping, averaged weights |
 //! | `parallel` | several processes that train one model |
 //! | `schedule` | learning rates by epoch and by step |
+//! | `process` | what a program that trains sets once |
 //! | `trainer` | one step after the other, and their state for resuming |
 //! | `recipe` | every setting of a run as a readable file |
+//! | `teacher` | teachers of distillation: SwiftFormers, ONNX, files of logits |
 //! | `run` | from a data set and a recipe to a folder with a trained model |
 
 pub mod augment;
+#[cfg(feature = "engine")]
+mod bits;
 pub mod data;
 #[cfg(feature = "engine")]
 pub mod device;
@@ -38,6 +42,8 @@ pub mod optim;
 #[cfg(feature = "engine")]
 pub mod parallel;
 #[cfg(feature = "engine")]
+pub mod process;
+#[cfg(feature = "engine")]
 pub mod recipe;
 pub mod rng;
 #[cfg(feature = "engine")]
@@ -45,5 +51,7 @@ pub mod run;
 #[cfg(feature = "engine")]
 pub mod schedule;
 pub mod synth;
+#[cfg(feature = "engine")]
+pub mod teacher;
 #[cfg(feature = "engine")]
 pub mod trainer;

@@ -170,10 +170,10 @@ impl Trainer {
     /// the gradients had, or `None` where no batch came before.
     pub fn apply(&mut self, lr: f64) -> Option<f64> {
         let mut gradients = self.gradients.take()?;
-        let norm = self.clip.apply(self.network.parameters_mut(), &mut gradients);
-        self.optimizer.step(self.network.parameters_mut(), &gradients, lr);
+        let norm = self.clip.apply(&mut self.network, &mut gradients);
+        self.optimizer.step(&mut self.network, &gradients, lr);
         if let Some(average) = &mut self.average {
-            average.update(self.network.parameters_mut());
+            average.update(&mut self.network);
         }
         Some(norm)
     }

@@ -4,7 +4,16 @@ mod support;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use support::tensors;
-use swiftformer_train::model::ablation::{LinearTensors, self_attention, separable_attention, transposed_attention};
+use swiftformer::{
+    arch::{Arch, Leaf, Module, Part, TailKind},
+    config::SwiftFormerConfig,
+    tensor::RawTensor,
+    weights::state::StateDict,
+};
+use swiftformer_train::model::{
+    ModelError, Network, NetworkOptions,
+    ablation::{LinearTensors, StageAttention, self_attention, separable_attention, transposed_attention},
+};
 
 #[test]
 fn the_three_attentions_are_timms() {
@@ -39,4 +48,74 @@ fn the_three_attentions_are_timms() {
             assert!((found - expected).abs() <= allowed, "{name}: {found} {expected}");
         }
     }
+}
+
+/// Each stage with another attention.
+const ALL: [StageAttention; 4] =
+    [StageAttention::Separable, StageAttention::Transposed, StageAttention::SelfAttention, StageAttention::Additive];
+
+fn small() -> (Arch, StateDict) {
+    let config = SwiftFormerConfig {
+        depths: vec![1; 4],
+        embed_dims: vec![8, 12, 20, 24],
+        num_labels: 3,
+        use_layer_scale: false,
+        ..SwiftFormerConfig::default()
+    };
+    let arch = Arch::build(&config, TailKind::Classifier).unwrap();
+    let state = StateDict::initialised(&arch, 5);
+    (arch, state)
+}
+
+/// A weighted sum of the logits of two images, and the gradient of one tensor.
+fn loss(arch: &Arch, state: &StateDict, module: Module, leaf: Leaf) -> (f64, Vec<f32>) {
+    let options = NetworkOptions { attention: ALL.to_vec(), ..NetworkOptions::default() };
+    let mut network = Network::new(arch.clone(), state, &options, &Device::flex()).unwrap();
+    let pixels = (0..2 * 3 * 64 * 64).map(|at| (at * 7919 % 1013) as f32 / 506.5 - 1.0).collect();
+    let images = network.images(pixels, [2, 3, 64, 64]).unwrap();
+    let pass = network.train(images, 0).unwrap();
+    let weights = TensorData::new(vec![1.0f32, -2.0, 0.5, 0.3, 1.5, -1.0], [2, 3]);
+    let weights = Tensor::<2>::from_data(weights, network.device()).autodiff();
+    let loss = (pass.outputs.head.clone() * weights).sum();
+    let value: Vec<f32> = loss.clone().inner().to_data().try_into_vec().unwrap();
+    let at = network.parameters().list().iter().position(|p| p.param.module == module && p.param.leaf == leaf).unwrap();
+    let gradient = pass.backward(&loss)[at].take().unwrap();
+    (f64::from(value[0]), gradient.to_data().try_into_vec().unwrap())
+}
+
+#[test]
+fn networks_of_other_attentions_have_their_gradients() {
+    let (arch, state) = small();
+    for (stage, part, leaf) in [
+        (0, Part::Key, Leaf::Weight),
+        (0, Part::TokenWeights, Leaf::Value),
+        (1, Part::Query, Leaf::Weight),
+        (1, Part::TokenWeights, Leaf::Value),
+        (2, Part::Proj, Leaf::Weight),
+        (2, Part::Last, Leaf::Weight),
+    ] {
+        let module = Module::Block { stage, block: 0, part };
+        let (_, gradient) = loss(&arch, &state, module, leaf);
+        let tensor = state.get(module, leaf).unwrap();
+        // Along the gradient itself the slope is its norm.
+        let norm = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
+        assert!(norm > 1e-6, "{stage} {part:?}");
+        let moved = |step: f64| {
+            let values = tensor.to_f32().into_iter().zip(&gradient);
+            let values: Vec<f32> = values.map(|(v, &g)| v + (step * f64::from(g) / norm) as f32).collect();
+            let mut state = state.clone();
+            state.insert(module, leaf, RawTensor::from_f32(tensor.shape(), &values).unwrap());
+            loss(&arch, &state, module, leaf).0
+        };
+        let slope = (moved(5e-3) - moved(-5e-3)) / 1e-2;
+        assert!((slope - norm).abs() < 0.02 * norm + 1e-3, "{stage} {part:?}: {slope} {norm}");
+    }
+}
+
+#[test]
+fn there_is_one_attention_a_stage() {
+    let (arch, state) = small();
+    let options = NetworkOptions { attention: ALL[..3].to_vec(), ..NetworkOptions::default() };
+    let error = Network::new(arch, &state, &options, &Device::flex()).unwrap_err();
+    assert_eq!(error, ModelError::Attention { stages: 4, found: 3 });
 }

@@ -13,7 +13,7 @@ use swiftformer::{
 };
 use swiftformer_train::{
     loss::{BaseHead, BaseLoss, Criterion, Distillation},
-    model::{ModelError, Network, NetworkOptions},
+    model::{ModelError, Network, NetworkOptions, Outputs},
     optim::{Average, Clip, GroupOptions, Optimizer, Rule},
     trainer::{TrainError, Trainer},
 };
@@ -175,6 +175,26 @@ fn dropping_follows_the_seed_and_only_in_train_mode() {
 }
 
 #[test]
+fn checkpointing_changes_no_bit() {
+    let opened = checkpoint("timm_tiny");
+    let steps = |checkpointing: bool, threads: usize| {
+        let options = NetworkOptions { checkpointing, threads, ..NetworkOptions::default() };
+        let network = Network::new(opened.arch().clone(), opened.state(), &options, &Device::flex()).unwrap();
+        let groups = GroupOptions { weight_decay: 0.1, layer_decay: 1.0 };
+        let optimizer = Optimizer::new(Rule::ADAMW, network.parameters(), &groups);
+        let mut trainer = Trainer::new(network, optimizer, SOFT);
+        trainer.clip = Clip::Norm(1.0);
+        for step in 0..2 {
+            trainer.step(batch(&tensors("training/inputs.safetensors"), step), 1e-2, 0).unwrap();
+        }
+        trainer.network.to_state()
+    };
+    let kept = steps(false, 2);
+    assert!(steps(true, 2) == kept);
+    assert!(steps(true, 1) == kept, "nor does the number of threads");
+}
+
+#[test]
 fn frozen_tensors_stay_and_the_others_move() {
     let opened = checkpoint("timm_tiny");
     let mut network = network(&opened, true);
@@ -187,6 +207,36 @@ fn frozen_tensors_stay_and_the_others_move() {
     for param in opened.arch().params().iter().filter(|param| param.kind.is_trainable()) {
         let same = state.values(param.module, param.leaf) == opened.state().values(param.module, param.leaf);
         assert_eq!(same, !matches!(param.module, Module::Head | Module::DistHead), "{param:?}");
+    }
+}
+
+#[test]
+fn frozen_statistics_train_what_eval_mode_computes() {
+    let opened = checkpoint("timm_tiny");
+    let inputs = tensors("training/inputs.safetensors");
+    for heads_alone in [true, false] {
+        let options = NetworkOptions { freeze_statistics: true, ..NetworkOptions::default() };
+        let mut network = Network::new(opened.arch().clone(), opened.state(), &options, &Device::flex()).unwrap();
+        if heads_alone {
+            network.parameters_mut().freeze(|module| !matches!(module, Module::Head | Module::DistHead));
+        }
+        let images = || network.images(inputs["x.0"].to_f32(), [4, 3, 64, 64]).unwrap();
+        let (first, second) = (images(), images());
+        let host = |outputs: &Outputs| -> Vec<f32> { outputs.logits().inner().to_data().try_into_vec().unwrap() };
+        let expected = host(&network.eval(first).unwrap());
+        let pass = network.train(second, 0).unwrap();
+        for (found, expected) in host(&pass.outputs).iter().zip(&expected) {
+            assert!((found - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{found} {expected}");
+        }
+        let loss = pass.outputs.head.clone().powi_scalar(2).sum();
+        let gradients = pass.backward(&loss);
+        let moving = network.parameters().list().iter().zip(&gradients).filter(|(_, gradient)| gradient.is_some());
+        let moving: Vec<Module> = moving.map(|(parameter, _)| parameter.param.module).collect();
+        assert_eq!(moving.iter().all(|module| matches!(module, Module::Head | Module::DistHead)), heads_alone);
+        let state = network.to_state();
+        for param in opened.arch().params().iter().filter(|param| !param.kind.is_trainable()) {
+            assert_eq!(state.get(param.module, param.leaf), opened.state().get(param.module, param.leaf), "{param:?}");
+        }
     }
 }
 

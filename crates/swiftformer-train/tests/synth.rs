@@ -10,7 +10,7 @@ use serde_json::Value;
 use swiftformer::image::{Orientation, open};
 use swiftformer_train::{
     data::{self, OpenOptions},
-    synth::{Class, SynthError, SynthOptions, Task, draw, generate},
+    synth::{Class, Classes, SynthError, SynthOptions, Task, draw, generate},
 };
 
 fn options(task: Task, images: usize) -> SynthOptions {
@@ -61,6 +61,8 @@ fn pictures_stay_what_they_are() {
     // Published numbers of the demonstration model refer to these pixels. Change them with a reason only.
     let found = digest(Class::ALL.into_iter().map(|class| draw(class, 1, 5, 32).into_data()));
     assert_eq!(found, 0xb86a_d30b_3e50_cb25, "{found:#x}");
+    let found = digest(Class::MORE.into_iter().map(|class| draw(class, 1, 5, 32).into_data()));
+    assert_eq!(found, 0xd2e6_2a0f_896d_6f0f, "{found:#x}");
 }
 
 #[test]
@@ -75,6 +77,20 @@ fn classify_is_an_image_folder_with_a_tenth_for_validation() {
     // The fewest there can be: one of each class in each part.
     let splits = data::open(made(&options(Task::Classify, 24)).path(), &OpenOptions::default()).unwrap();
     assert_eq!((splits.train.len(), splits.validation.len()), (12, 12));
+}
+
+#[test]
+fn further_classes_are_there_to_classify_only() {
+    let more = |task| SynthOptions { classes: Classes::More, ..options(task, 60) };
+    let splits = data::open(made(&more(Task::Classify)).path(), &OpenOptions::default()).unwrap();
+    let names: Vec<&str> = Class::MORE.into_iter().map(Class::name).collect();
+    assert_eq!(splits.train.classes(), names);
+    assert_eq!((splits.train.len(), splits.validation.len()), (54, 6));
+    for task in [Task::Detect, Task::Segment] {
+        let folder = tempfile::tempdir().unwrap();
+        let error = generate(folder.path(), &more(task), &|_| true).unwrap_err().to_string();
+        assert!(error.contains("to classify only"), "{error}");
+    }
 }
 
 /// Whether a point is inside a ring of COCO's, by counting crossings.

@@ -13,7 +13,7 @@
 //!     model::{Model, ModelOptions},
 //! };
 //!
-//! // The embedded demo has random weights; `"xs".parse()?`, a hub id, a folder or a file give a trained model.
+//! // The embedded demo knows twelve drawn things; `"xs".parse()?`, a hub id, a folder or a file give other models.
 //! let checkpoint = Checkpoint::open(&ModelSource::Demo, &OpenOptions::default())?;
 //! let model = Model::new(&checkpoint, &ModelOptions::default())?;
 //!

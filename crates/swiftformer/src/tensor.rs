@@ -104,6 +104,11 @@ impl DType {
         }
     }
 
+    /// Whether it holds numbers with a point.
+    pub fn is_float(self) -> bool {
+        matches!(self, Self::F64 | Self::F32 | Self::F16 | Self::BF16)
+    }
+
     /// The name that safetensors headers use.
     pub fn name(self) -> &'static str {
         match self {
@@ -202,6 +207,28 @@ impl RawTensor {
         let mut values = Vec::new();
         self.append_f32(&mut values);
         values
+    }
+
+    /// The same values as 32-bit floats, 16-bit floats or bfloat16, rounded to the nearest; tensors of integers stay as they
+    /// are. `None` where `dtype` is none of the three, or a value is too large for it.
+    pub fn rounded_to(&self, dtype: DType) -> Option<Self> {
+        if dtype == self.dtype || !self.dtype.is_float() {
+            return Some(self.clone());
+        }
+        let values = self.to_f32();
+        let bytes: Vec<u8> = match dtype {
+            DType::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            DType::F16 => {
+                let rounded: Vec<half::f16> = values.iter().map(|&value| half::f16::from_f32(value)).collect();
+                if rounded.iter().zip(&values).any(|(rounded, value)| rounded.is_infinite() && value.is_finite()) {
+                    return None;
+                }
+                rounded.iter().flat_map(|value| value.to_le_bytes()).collect()
+            }
+            DType::BF16 => values.iter().flat_map(|&value| half::bf16::from_f32(value).to_le_bytes()).collect(),
+            _ => return None,
+        };
+        Self::new(dtype, self.shape.clone(), bytes.into()).ok()
     }
 
     /// Appends the values as [`RawTensor::to_f32`] gives them.

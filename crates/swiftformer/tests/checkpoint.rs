@@ -161,7 +161,7 @@ fn an_existing_target_is_kept_unless_told_otherwise() {
     let error = checkpoint.save(&place, Layout::Timm, SaveOptions::default()).unwrap_err();
     assert!(matches!(error, CheckpointError::Exists { .. }), "{error}");
     assert_eq!(open_path(&place).unwrap().layout(), Layout::HuggingFace);
-    checkpoint.save(&place, Layout::Timm, SaveOptions { overwrite: true }).unwrap();
+    checkpoint.save(&place, Layout::Timm, SaveOptions { overwrite: true, ..SaveOptions::default() }).unwrap();
     assert_eq!(open_path(&place).unwrap().layout(), Layout::Timm);
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["model"], "nothing is left beside it");

@@ -19,7 +19,7 @@ use crate::{
     args::{DecodeArgs, InputArgs},
     images::{Item, Preparation, for_each_batch, stack},
     inputs, interrupt,
-    model::{ModelArgs, RunArgs, compile, open_to_run},
+    model::{ModelArgs, RunArgs, compile, open_classifier},
     outcome::{Outcome, chain},
 };
 
@@ -68,10 +68,7 @@ enum Format {
 /// Runs the command.
 pub fn run(args: &ClassifyArgs) -> anyhow::Result<Outcome> {
     let inputs = inputs::expand(&args.input.inputs)?;
-    let checkpoint = open_to_run(&args.model, args.preprocess)?;
-    if !checkpoint.has_classifier() {
-        bail!("{} has no classifier; `swiftformer embed` gives its features", checkpoint.name());
-    }
+    let checkpoint = open_classifier(&args.model, args.preprocess, "; `swiftformer embed` gives its features")?;
     let model = compile(&checkpoint, &args.model, args.run)?;
     let heatmaps = args.heatmap.as_ref().map(|folder| Heatmaps::new(folder, &checkpoint, &inputs)).transpose()?;
     let printer = Printer::new(args.format, checkpoint.config());

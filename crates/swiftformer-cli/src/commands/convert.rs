@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use swiftformer::{
     checkpoint::{Checkpoint, ModelSource, SaveOptions},
     config::Dialect,
+    tensor::DType,
     weights::names::Layout,
 };
 
@@ -35,11 +36,35 @@ pub struct ConvertArgs {
     /// Layout to write: hf, timm, original or tf
     #[arg(long, value_name = "LAYOUT")]
     to: Layout,
+    /// Round weights to f32, f16 or bf16; they stay what they are without this
+    #[arg(long, value_enum, value_name = "TYPE")]
+    dtype: Option<DTypeArg>,
     /// Replace OUT when it is there already
     #[arg(long)]
     force: bool,
     #[command(flatten)]
     details: ModelDetails,
+}
+
+/// `--dtype`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DTypeArg {
+    /// 32-bit floats
+    F32,
+    /// 16-bit floats: half the size, to three digits
+    F16,
+    /// bfloat16: half the size, to two digits
+    Bf16,
+}
+
+impl From<DTypeArg> for DType {
+    fn from(dtype: DTypeArg) -> Self {
+        match dtype {
+            DTypeArg::F32 => Self::F32,
+            DTypeArg::F16 => Self::F16,
+            DTypeArg::Bf16 => Self::BF16,
+        }
+    }
 }
 
 /// Runs the command.
@@ -50,7 +75,8 @@ pub fn run(args: &ConvertArgs) -> anyhow::Result<Outcome> {
         tracing::warn!("{warning}");
     }
     interrupt::finish_work_in_hand();
-    checkpoint.save(&args.output, args.to, SaveOptions { overwrite: args.force })?;
+    let options = SaveOptions { overwrite: args.force, dtype: args.dtype.map(DType::from) };
+    checkpoint.save(&args.output, args.to, options)?;
     console::line(&format!(
         "wrote {} ({} layout, {} parameters, dialect {dialect})",
         args.output.display(),

@@ -15,7 +15,7 @@ use swiftformer_train::{
 use self::report::{Evaluation, print};
 use crate::{
     console, interrupt,
-    model::{ModelArgs, RunArgs, compile, open_to_run},
+    model::{ModelArgs, RunArgs, compile, open_classifier},
     outcome::Outcome,
     progress::Progress,
 };
@@ -66,10 +66,7 @@ enum Format {
 pub fn run(args: &EvalArgs) -> anyhow::Result<Outcome> {
     let options = OpenOptions { category: args.category, ..OpenOptions::default() };
     let data = open_for_evaluation(&args.data, &options)?;
-    let checkpoint = open_to_run(&args.model, args.preprocess)?;
-    if !checkpoint.has_classifier() {
-        bail!("{} has no classifier", checkpoint.name());
-    }
+    let checkpoint = open_classifier(&args.model, args.preprocess, "")?;
     let names = labels(&checkpoint);
     let label_of = match_classes(data.classes(), &names)
         .with_context(|| format!("{} cannot be judged by {}", checkpoint.name(), args.data.display()))?;

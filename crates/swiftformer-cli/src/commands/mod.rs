@@ -10,6 +10,7 @@ pub mod forward;
 pub mod info;
 pub mod preprocess;
 pub mod synth;
+pub mod teach;
 pub mod train;
 
 use crate::{args::Command, outcome::Outcome};
@@ -29,6 +30,7 @@ pub fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Convert(args) => convert::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Synth(args) => synth::run(&args),
+        Command::Teach(args) => teach::run(&args),
         Command::Train(args) => train::run(&args),
     }
 }

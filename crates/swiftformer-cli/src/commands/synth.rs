@@ -7,11 +7,11 @@ use std::{
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use swiftformer_train::synth::{SynthError, SynthOptions, Task, generate};
+use swiftformer_train::synth::{Classes, SynthError, SynthOptions, Task, generate};
 
 use crate::{interrupt, outcome::Outcome, partial::PartialFolder, progress::Progress};
 
-/// Draw a data set of twelve classes: apples, bananas, brick walls, clocks, dice, fish, flowers, ...
+/// Draw a data set of twelve classes: apples, bananas, brick walls, clocks, dice, fish, flowers, ...; or of six others
 #[derive(Args, Debug)]
 #[command(
     after_help = "A tenth of the images is for validation. The same options give the same files, byte for byte, on every \
@@ -19,6 +19,7 @@ use crate::{interrupt, outcome::Outcome, partial::PartialFolder, progress::Progr
 
 Examples:
   swiftformer synth shapes
+  swiftformer synth garden --classes more --images 330
   swiftformer synth shapes-coco --task detect --images 500 --seed 7"
 )]
 pub struct SynthArgs {
@@ -28,6 +29,9 @@ pub struct SynthArgs {
     /// What the images are for
     #[arg(long, value_enum, default_value_t)]
     task: TaskArg,
+    /// What there is to see
+    #[arg(long, value_enum, default_value_t)]
+    classes: ClassesArg,
     /// Number of images [default: 6000, or 2000 to detect and segment]
     #[arg(long, value_name = "N")]
     images: Option<usize>,
@@ -54,6 +58,16 @@ enum TaskArg {
     Segment,
 }
 
+/// `--classes`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum ClassesArg {
+    /// The twelve that the demo model knows
+    #[default]
+    Dozen,
+    /// Cactus, ladybird, mushroom, pencil, snowman, umbrella: six that it does not know; to classify only
+    More,
+}
+
 impl From<TaskArg> for Task {
     fn from(task: TaskArg) -> Self {
         match task {
@@ -69,6 +83,10 @@ pub fn run(args: &SynthArgs) -> anyhow::Result<Outcome> {
     let task = Task::from(args.task);
     let images = args.images.unwrap_or(if task == Task::Classify { 6000 } else { 2000 });
     let mut options = SynthOptions::new(task, images, args.seed);
+    options.classes = match args.classes {
+        ClassesArg::Dozen => Classes::Dozen,
+        ClassesArg::More => Classes::More,
+    };
     options.side = args.size.unwrap_or(options.side);
     if args.threads > 0 {
         options.threads = args.threads;

@@ -67,10 +67,13 @@ pub struct TrainArgs {
     threads: usize,
 }
 
+/// What a program without training says.
+#[cfg(not(feature = "train"))]
+pub const WITHOUT: &str = "this program was built without training; build it with: cargo install --path \
+                           crates/swiftformer-cli --features train";
+
 /// Says how to get a program that trains.
 #[cfg(not(feature = "train"))]
 pub fn run(_: &TrainArgs) -> anyhow::Result<crate::outcome::Outcome> {
-    anyhow::bail!(
-        "this program was built without training; build it with: cargo install --path crates/swiftformer-cli --features train"
-    )
+    anyhow::bail!(WITHOUT)
 }

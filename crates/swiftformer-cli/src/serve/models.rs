@@ -54,7 +54,8 @@ pub struct Facts {
     precision: &'static str,
     isa: &'static str,
     threads: usize,
-    random_weights: bool,
+    /// Whether it is the embedded model, which knows drawn things alone.
+    demo: bool,
     /// How often it was loaded.
     generation: u64,
     /// Seconds since 1970.
@@ -146,11 +147,11 @@ impl Loader {
             },
             isa: model.isa().name(),
             threads: model.threads(),
-            random_weights: *source == swiftformer::checkpoint::ModelSource::Demo,
+            demo: *source == swiftformer::checkpoint::ModelSource::Demo,
             generation,
             loaded,
         };
-        if facts.random_weights {
+        if facts.demo {
             tracing::warn!("{}", demo::NOTICE);
         }
         Ok(Served { name: name.clone(), config, model, activation, classifies, embedding, facts })

@@ -26,13 +26,41 @@ fn a_round_through_all_layouts_is_bit_exact() {
 }
 
 #[test]
+fn weights_are_rounded_to_the_type_asked_for() {
+    let folder = Folder::new();
+    let read = |dtype: &str| {
+        let target = folder.path(dtype);
+        swiftformer(&["convert", "hf_tiny", &target, "--to", "hf", "--dtype", dtype]).exits(0);
+        tensors(format!("{target}/model.safetensors"))
+    };
+    let (full, half, brain) = (read("f32"), read("f16"), read("bf16"));
+    for (name, tensor) in &full {
+        if name.ends_with("num_batches_tracked") {
+            assert!(half[name] == *tensor && brain[name] == *tensor, "{name}");
+            continue;
+        }
+        let (f16, bf16) = (half[name].to_f32(), brain[name].to_f32());
+        for ((value, f16), bf16) in tensor.to_f32().into_iter().zip(f16).zip(bf16) {
+            assert_eq!(
+                (f16, bf16),
+                (half::f16::from_f32(value).to_f32(), half::bf16::from_f32(value).to_f32()),
+                "{name}"
+            );
+        }
+    }
+    let size = |dtype: &str| std::fs::metadata(format!("{}/model.safetensors", folder.path(dtype))).unwrap().len();
+    // 132 948 values and the statistics of the norms, half of four bytes each.
+    assert!(size("f32") - size("f16") > 2 * 132_948 && size("f32") - size("bf16") > 2 * 132_948);
+}
+
+#[test]
 fn what_is_there_is_replaced_only_by_force() {
     let folder = Folder::new();
     let target = folder.write("m.pth", b"mine");
-    let run = swiftformer(&["convert", "demo", &target, "--to", "original"]).exits(2);
+    let run = swiftformer(&["convert", "hf_tiny", &target, "--to", "original"]).exits(2);
     run.says(&["exists already", "--force"]);
     assert_eq!(std::fs::read(&target).unwrap(), b"mine");
-    swiftformer(&["convert", "demo", &target, "--to", "original", "--force"]).exits(0);
+    swiftformer(&["convert", "hf_tiny", &target, "--to", "original", "--force"]).exits(0);
     assert_eq!(tensors(&target).len(), 232);
     assert_eq!(folder.names(""), ["m.pth"]);
 }

@@ -25,9 +25,9 @@ fn safetensors_hold_the_numbers_and_the_names() {
     let path = folder.path("e.safetensors");
     embed_to(&path);
     let embeddings = &tensors(&path)["embeddings"];
-    assert_eq!((embeddings.shape(), embeddings.to_f32()), (&[2, 48][..], expected().concat()));
+    assert_eq!((embeddings.shape(), embeddings.to_f32()), (&[2, 128][..], expected().concat()));
     let bytes = std::fs::read(&path).unwrap();
-    let header = String::from_utf8_lossy(&bytes[8..bytes.len() - 2 * 48 * 4]).into_owned();
+    let header = String::from_utf8_lossy(&bytes[8..bytes.len() - 2 * 128 * 4]).into_owned();
     let header: serde_json::Value = serde_json::from_str(&header).unwrap();
     assert_eq!(header["__metadata__"]["images"], r#"["images/china.jpg","images/flower.jpg"]"#);
     assert_eq!(folder.names(""), ["e.safetensors"]);
@@ -42,7 +42,7 @@ fn npy_is_numpys_format() {
     assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00");
     let header = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
     let text = std::str::from_utf8(&bytes[10..header]).unwrap();
-    assert!(text.starts_with("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 48,), }") && text.ends_with('\n'));
+    assert!(text.starts_with("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 128,), }") && text.ends_with('\n'));
     assert_eq!(header % 64, 0);
     let values: Vec<f32> = bytes[header..].as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
     assert_eq!(values, expected().concat());
@@ -55,7 +55,7 @@ fn csv_has_a_column_a_number() {
     embed_to(&path);
     let text = std::fs::read_to_string(&path).unwrap();
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
-    assert_eq!((rows[0][0], rows[0][1], rows[0][48], rows.len()), ("image", "e0", "e47", 3));
+    assert_eq!((rows[0][0], rows[0][1], rows[0][128], rows.len()), ("image", "e0", "e127", 3));
     let numbers = |row: &Vec<&str>| -> Vec<f32> { row[1..].iter().map(|number| number.parse().unwrap()).collect() };
     assert_eq!(rows[1..].iter().map(numbers).collect::<Vec<_>>(), expected());
 }

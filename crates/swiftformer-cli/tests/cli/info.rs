@@ -5,7 +5,6 @@ use crate::support::swiftformer;
 #[test]
 fn json_has_the_facts_of_every_layout() {
     let cases = [
-        ("demo", "hf", "sum".into()),
         ("hf_tiny", "hf", "sum".into()),
         ("hf_tiny/pytorch_model.bin", "hf", "sum".into()),
         ("timm_tiny", "timm", "l2".into()),
@@ -45,5 +44,7 @@ fn text_says_which_dialect_and_why() {
 
 #[test]
 fn the_demo_is_what_no_model_means() {
+    let info = swiftformer(&["info", "--format", "json"]).exits(0).json();
+    assert_eq!((&info["demo"], &info["labels"]), (&true.into(), &12.into()));
     assert_eq!(swiftformer(&["info"]).exits(0).stdout, swiftformer(&["info", "demo"]).exits(0).stdout);
 }

@@ -6,6 +6,8 @@ mod classify;
 mod convert;
 mod embed;
 mod eval;
+#[cfg(feature = "train")]
+mod events;
 mod export;
 mod forward;
 mod heatmap;
@@ -14,6 +16,7 @@ mod inputs;
 mod preprocess;
 mod support;
 mod synth;
+mod teach;
 mod train;
 #[cfg(feature = "train")]
 mod train_parallel;

@@ -8,7 +8,7 @@ fn a_build_without_training_says_how_to_get_one() {
 }
 
 #[cfg(feature = "train")]
-mod with_training {
+pub mod with_training {
     use std::{
         process::Stdio,
         time::{Duration, Instant},
@@ -19,7 +19,7 @@ mod with_training {
     use crate::support::{Folder, Run, command, swiftformer, tensors};
 
     /// A network and a schedule of seconds; all that is random is on.
-    const TINY: [&str; 14] = [
+    pub const TINY: [&str; 14] = [
         "depths=[2, 1, 1, 1]",
         "embed_dims=[16, 24, 32, 48]",
         "size=32",
@@ -36,7 +36,7 @@ mod with_training {
         "log_every=1",
     ];
 
-    fn images(folder: &Folder) -> String {
+    pub fn images(folder: &Folder) -> String {
         let data = folder.path("data");
         swiftformer(&["synth", &data, "--images", "120", "--size", "40"]).exits(0);
         data
@@ -47,7 +47,7 @@ mod with_training {
         ["train", "--threads", "1"].into_iter().chain(first.iter().copied()).chain(settings).collect()
     }
 
-    fn train(first: &[&str], settings: &[&str]) -> Run {
+    pub fn train(first: &[&str], settings: &[&str]) -> Run {
         swiftformer(&arguments(first, settings))
     }
 
@@ -142,7 +142,7 @@ mod with_training {
         let best = lines.iter().rfind(|line| line["is_best"] == true).unwrap();
         let found = ["top1", "average_top1"].map(|key| best[key].as_f64().unwrap()).into_iter().fold(0.0, f64::max);
         assert!((top1 - found).abs() < 1e-9, "eval says {top1}, the run {found}");
-        for picture in ["curves.svg", "confusion.svg"] {
+        for picture in ["curves.svg", "confusion.svg", "mistakes.svg"] {
             assert!(std::fs::read_to_string(format!("{run}/{picture}")).unwrap().starts_with("<svg"), "{picture}");
         }
         // Nothing is left to do.
@@ -207,6 +207,109 @@ mod with_training {
     }
 
     #[test]
+    fn without_progress_the_rate_falls_and_training_ends() {
+        let folder = Folder::new();
+        let data = images(&folder);
+        let run = folder.path("run");
+        // Nothing moves: every epoch is judged like the first.
+        let settings = ["lr=1e-20", "weight_decay=0", "ema=0", "freeze_statistics=true", "warmup_epochs=0", "min_lr=0"];
+        let ends = ["shape=plateau", "plateau_epochs=0", "step_factor=0.5", "epochs=9", "patience=3"];
+        train(&[&data, "--output", &run], &[&TINY[..], &settings, &ends].concat()).exits(0);
+        let lines = metrics(&run);
+        let rates: Vec<f64> = (1..=9)
+            .filter_map(|epoch| lines.iter().find(|line| line["kind"] == "step" && line["epoch"] == epoch))
+            .map(|line| line["lr"].as_f64().unwrap() * 1e20)
+            .collect();
+        let expected = [1.0, 1.0, 0.5, 0.25];
+        assert_eq!(rates.len(), expected.len(), "{rates:?}");
+        assert!(rates.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-12), "{rates:?}");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn ctrl_c_saves_and_says_how_to_go_on() {
+        let folder = Folder::new();
+        let data = images(&folder);
+        let run = folder.path("run");
+        let list = arguments(&[&data, "--output", &run], &[&TINY[..], &["epochs=500"]].concat());
+        let child = command(&list).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let text = || std::fs::read_to_string(format!("{run}/metrics.jsonl")).unwrap_or_default();
+        while text().lines().count() < 3 {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(&format!("go on with: swiftformer train --resume {run}")), "{said}");
+        let before = metrics(&run);
+        train(&["--resume", &run, "--force"], &["epochs=1"]).exits(0);
+        assert_eq!(metrics(&run)[..before.len()], before);
+    }
+
+    #[test]
+    fn other_attentions_are_trained_and_their_folder_is_no_model() {
+        let folder = Folder::new();
+        let data = images(&folder);
+        let run = folder.path("run");
+        let attention = "attention=[\"separable\", \"additive\", \"transposed\", \"self-attention\"]";
+        train(&[&data, "--output", &run], &[&TINY[..], &["epochs=1", attention]].concat()).exits(0);
+        train(&["--resume", &run, "--force"], &["epochs=2"]).exits(0);
+        assert!(folder.names("run").iter().any(|name| name == "report.json"));
+        swiftformer(&["classify", "images/china.jpg", "--model", &run]).exits(2).says(&["dialect"]);
+        let three = [&TINY[..], &["attention=[\"separable\", \"additive\", \"transposed\"]"]].concat();
+        train(&[&data, "--output", &folder.path("three")], &three).exits(2).says(&["3 attentions for 4 stages"]);
+        let unknown = [&TINY[..], &["attention=[\"none\"]"]].concat();
+        train(&[&data, "--output", &folder.path("none")], &unknown).exits(2).says(&["none", "self-attention"]);
+    }
+
+    #[test]
+    fn heads_alone_learn_on_frozen_statistics() {
+        let folder = Folder::new();
+        let data = images(&folder);
+        let run = folder.path("run");
+        let settings = ["--recipe", "linear-probe", "--model", "demo", "--output", &run];
+        train(&[&[data.as_str()], &settings[..]].concat(), &["batch=16", "epochs=1", "heads=new"]).exits(0);
+        let [before, after] = ["demo", &run].map(|model| {
+            let place = folder.path(&format!("{}.hf", model.len()));
+            swiftformer(&["convert", model, &place, "--to", "hf", "--dtype", "f32"]).exits(0);
+            tensors(format!("{place}/model.safetensors"))
+        });
+        for (name, tensor) in &before {
+            let same = *tensor == after[name];
+            assert_eq!(same, !name.contains("head"), "{name}");
+        }
+    }
+
+    #[test]
+    fn tensorboard_reads_what_the_metrics_say() {
+        let folder = Folder::new();
+        let data = images(&folder);
+        let run = folder.path("run");
+        train(&[&data, "--output", &run], &[&TINY[..], &["epochs=1"]].concat()).exits(0);
+        // Going on writes behind what is there.
+        train(&["--resume", &run, "--force"], &["epochs=2"]).exits(0);
+        let found = crate::events::scalars(&std::fs::read(format!("{run}/events.out.tfevents.swiftformer")).unwrap());
+        let of = |tag: &str| found.iter().filter(|scalar| scalar.tag == tag).collect::<Vec<_>>();
+        let lines = metrics(&run);
+        let steps: Vec<&Value> = lines.iter().filter(|line| line["kind"] == "step").collect();
+        for (tag, key) in
+            [("train/loss", "loss"), ("train/learning_rate", "lr"), ("train/gradient_norm", "gradient_norm")]
+        {
+            assert_eq!(of(tag).len(), steps.len());
+            for (scalar, line) in of(tag).iter().zip(&steps) {
+                assert_eq!(scalar.value, line[key].as_f64().unwrap() as f32, "{tag}");
+            }
+        }
+        let epochs: Vec<&Value> = lines.iter().filter(|line| line["kind"] == "epoch").collect();
+        let top1: Vec<f32> = epochs.iter().map(|line| line["top1"].as_f64().unwrap() as f32).collect();
+        assert_eq!(of("validation/top1").iter().map(|scalar| scalar.value).collect::<Vec<_>>(), top1);
+        // Six batches an epoch.
+        assert_eq!(of("validation/top1").iter().map(|scalar| scalar.step).collect::<Vec<_>>(), [6, 12]);
+        assert_eq!(of("train/loss").last().unwrap().step, 12);
+    }
+
+    #[test]
     fn what_cannot_be_trained_is_refused_before_a_folder_is_made() {
         let folder = Folder::new();
         let data = images(&folder);
@@ -218,7 +321,12 @@ mod with_training {
         refused(&[&data], &["schedule.epoch=3"], &["unknown key `schedule.epoch`: did you mean `schedule.epochs`?"]);
         refused(&[&data, "--recipe", "paper"], &[], &["neither a recipe (paper-xs, paper-s", "nor a file"]);
         refused(&[&data, "--recipe", "paper-xs"], &[], &["names no teacher", "distillation=none"]);
-        refused(&[&data], &["distillation=hard", "teacher=demo"], &["demo knows 10 classes, the data set has 12"]);
+        let classes = ["hf_tiny knows other classes", "has 12 classes, the model 10"];
+        refused(&[&data], &["distillation=hard", "teacher=hf_tiny"], &classes);
+        let classes = ["knows 4 classes, the data set has 12"];
+        refused(&[&data], &["distillation=soft", "teacher=onnx_teacher/means.onnx"], &classes);
+        let sizes = ["2x3x4x4", "Nx3x64x64"];
+        refused(&[&data], &["distillation=soft", "teacher=onnx_teacher/fixed.onnx"], &sizes);
         refused(&[&data, "--model", "demo", "--recipe", "quick"], &[], &["are for random weights"]);
         refused(&[&data], &["embed_dims=[8]"], &["embed_dims"]);
         let one = folder.path("one");

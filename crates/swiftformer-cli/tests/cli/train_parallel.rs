@@ -71,6 +71,74 @@ fn two_processes_train_as_one() {
     assert_eq!(report["images"], 12, "every validation image is judged once");
 }
 
+/// Writes what the demo says to the images of an epoch.
+fn teach(data: &str, file: &str, settings: &[&str]) {
+    let settings = settings.iter().flat_map(|setting| ["--set", setting]);
+    let first = ["teach", data, "--teacher", "demo", "--epochs", "1", "--output", file];
+    swiftformer(&first.into_iter().chain(settings).collect::<Vec<_>>()).exits(0);
+}
+
+/// Folders of the same run by one process and by two.
+fn both(folder: &Folder, data: &str, name: &str, settings: &[&str]) -> [String; 2] {
+    ["1", "2"].map(|replicas| {
+        let run = folder.path(&format!("{name}-{replicas}"));
+        train(&[data, "--output", &run, "--replicas", replicas], settings).exits(0);
+        run
+    })
+}
+
+#[test]
+fn a_file_of_logits_teaches_other_attentions_in_two_processes_as_in_one() {
+    let folder = Folder::new();
+    let data = images(&folder);
+    let file = folder.path("logits.safetensors");
+    teach(&data, &file, &TINY);
+    let attention = "attention=[\"separable\", \"transposed\", \"self-attention\", \"additive\"]";
+    let teacher = format!("teacher={file}");
+    let changed = ["distillation=soft", "checkpointing=true", attention, &teacher];
+    let runs = both(&folder, &data, "run", &[&TINY[..], &changed].concat());
+    let [first, second] = runs.each_ref().map(|run| numbers(run, "step", "loss"));
+    assert_eq!((first.len(), second.len()), (12, 12));
+    assert!(first.iter().zip(&second).all(|(a, b)| (a - b).abs() <= 1e-3), "{first:?} {second:?}");
+    let [first, second] = runs.each_ref().map(|run| numbers(run, "epoch", "loss"));
+    assert!(first.iter().zip(&second).all(|(a, b)| (a - b).abs() <= 1e-2), "{first:?} {second:?}");
+    // One process writes the events, and judges all images for the sheet of mistakes.
+    let events = std::fs::read(format!("{}/events.out.tfevents.swiftformer", runs[1])).unwrap();
+    let steps: Vec<u64> = crate::events::scalars(&events)
+        .iter()
+        .filter(|scalar| scalar.tag == "train/loss")
+        .map(|scalar| scalar.step)
+        .collect();
+    assert_eq!(steps, (1..=12).collect::<Vec<_>>());
+    let report: Value =
+        serde_json::from_str(&std::fs::read_to_string(format!("{}/report.json", runs[1])).unwrap()).unwrap();
+    assert_eq!(report["images"], 12);
+    let wrong = 12.0 - 12.0 * report["top1"].as_f64().unwrap();
+    let sheet = std::fs::read_to_string(format!("{}/mistakes.svg", runs[1])).unwrap();
+    assert_eq!(sheet.matches("<image").count(), wrong.round() as usize);
+}
+
+#[test]
+fn frozen_norms_stay_and_plateaus_come_at_once_in_two_processes() {
+    let folder = Folder::new();
+    let data = images(&folder);
+    // Nothing learns at this rate, so that the second epoch is no better than the first.
+    let settings = ["freeze_statistics=true", "shape=plateau", "plateau_epochs=0", "warmup_epochs=0", "epochs=3"];
+    let settings = [&TINY[..], &settings, &["lr=1e-12", "min_lr=0", "drop_path=0"]].concat();
+    let runs = both(&folder, &data, "run", &settings);
+    let [first, second] = runs.each_ref().map(|run| numbers(run, "step", "lr"));
+    assert_eq!(first, second);
+    assert_eq!((first[0], first[11]), (1e-12, 1e-12));
+    assert!((first[17] - 1e-13).abs() < 1e-20, "{first:?}");
+    let [first, second] = runs.each_ref().map(|run| numbers(run, "step", "loss"));
+    assert!(first.iter().zip(&second).all(|(a, b)| (a - b).abs() <= 1e-5), "{first:?} {second:?}");
+    let [one, two] = runs.each_ref().map(|run| tensors(format!("{run}/last/model.safetensors")));
+    for (name, tensor) in one.iter().filter(|(name, _)| name.contains("running")) {
+        let expected = if name.contains("mean") { 0.0 } else { 1.0 };
+        assert!(tensor.to_f32().iter().all(|&value| value == expected) && two[name] == *tensor, "{name}");
+    }
+}
+
 /// Processes whose parent is `parent`.
 #[cfg(target_os = "linux")]
 fn children(parent: u32) -> Vec<u32> {
@@ -166,6 +234,11 @@ fn what_processes_cannot_share_or_have_is_refused_before_a_folder_is_made() {
     refused(&[&data, "--replica", "nothing"], &[], &["copies that the program starts"]);
     #[cfg(not(feature = "cuda"))]
     refused(&[&data, "--device", "cuda:1"], &[], &["built without cuda", "--features cuda"]);
+    let (file, odd) = (folder.path("logits.safetensors"), [&TINY[..], &["batch=18"]].concat());
+    teach(&data, &file, &odd);
+    let teacher = format!("teacher={file}");
+    let settings = [&odd[..], &["distillation=soft", &teacher]].concat();
+    refused(&[&data, "--replicas", "2"], &settings, &["images mixed in pairs", "a batch of 20"]);
     let list = arguments(&[&data, "--output", &run], &[]);
     let output = command(&list).env("RANK", "0").env("WORLD_SIZE", "2").output().unwrap();
     assert_eq!(output.status.code(), Some(2));

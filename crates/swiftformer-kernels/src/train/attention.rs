@@ -56,6 +56,14 @@ pub struct AttentionState {
     global: Vec<f32>,
 }
 
+impl AttentionState {
+    /// Gives the maps' memory back; the backward pass computes them again, to the same bits.
+    pub fn forget(&mut self, engine: &mut Engine) {
+        engine.recycle(std::mem::take(&mut self.query));
+        engine.recycle(std::mem::take(&mut self.key));
+    }
+}
+
 /// Gradients of [`AttentionParameters`], of the same shapes.
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "each is the gradient of the parameter of that name")]
@@ -157,6 +165,64 @@ impl AdditiveAttention<'_> {
     /// When a slice does not fit the shape.
     pub fn forward(&self, engine: &mut Engine, x: &[f32], output: &mut [f32]) -> AttentionState {
         self.check(&[x.len(), output.len()]);
+        let state = self.project(engine, x);
+        let [images, tokens, dim] = self.size;
+        let (kernels, wide, total) = (engine.kernels, padded(dim), images * tokens);
+        let p = &self.parameters;
+        let packed = room(&mut engine.packed, 2 * dim * wide + 2 * wide);
+        let square = self.packed(kernels, packed, [(p.proj, None), (p.last, p.scale)]);
+        let [lanes, lane_tokens] = lanes(total);
+        let per_thread = MOST_TOKENS * 3 * wide;
+        let scratch = room(&mut engine.scratch, engine.pool.threads() * per_thread);
+        let (state_ref, factors) = (&state, self.image_factors());
+        let parts = [Parts::new(output, lane_tokens * dim)];
+        engine.pool.for_each_part(lanes, parts, scratch, |lane, [output], scratch| {
+            let (mixed, scratch) = scratch.split_at_mut(MOST_TOKENS * wide);
+            let (inner, branch) = scratch.split_at_mut(MOST_TOKENS * wide);
+            for (start, count) in blocks(output.len() / dim) {
+                let token = lane * lane_tokens + start;
+                let range = token * dim..(token + count) * dim;
+                self.mixed(state_ref, token, count, mixed, wide);
+                copy_rows(&state_ref.query[range.clone()], dim, inner, wide);
+                square[0].run(mixed, wide, count, inner, wide, true);
+                let output = &mut output[start * dim..][..count * dim];
+                output.copy_from_slice(&x[range]);
+                match factors {
+                    None => square[1].run(inner, wide, count, output, dim, true),
+                    Some(factors) => {
+                        let branch = &mut branch[..count * dim];
+                        square[1].run(inner, wide, count, branch, dim, false);
+                        factors.apply(branch, dim, dim, token);
+                        output.iter_mut().zip(branch).for_each(|(output, branch)| *output += *branch);
+                    }
+                }
+            }
+        });
+        state
+    }
+
+    /// Two layers as right-hand sides, with factors of their outputs.
+    fn packed<'a>(
+        &self,
+        kernels: Kernels,
+        packed: &'a mut [f32],
+        layers: [([&[f32]; 2], Option<&[f32]>); 2],
+    ) -> [Square<'a>; 2] {
+        let dim = self.size[2];
+        let (matrix, wide) = (dim * padded(dim), padded(dim));
+        let (first, second) = packed.split_at_mut(matrix + wide);
+        let mut targets = [first, second].into_iter().zip(layers);
+        std::array::from_fn(|_| {
+            let (target, ([weight, bias], factors)) = targets.next().expect("two layers");
+            let (weights, biases) = target.split_at_mut(matrix);
+            pack::transposed(weight, [dim, dim], factors, weights);
+            pack::vector(bias, factors, biases);
+            Square { kernels, weight: weights, bias: Some(biases), width: dim }
+        })
+    }
+
+    /// Queries, keys, token weights and the global query.
+    fn project(&self, engine: &mut Engine, x: &[f32]) -> AttentionState {
         let [images, tokens, dim] = self.size;
         let (kernels, wide, total) = (engine.kernels, padded(dim), images * tokens);
         let p = &self.parameters;
@@ -169,18 +235,8 @@ impl AdditiveAttention<'_> {
             pooled: vec![1.0; total],
             global: vec![0.0; images * dim],
         };
-        let matrix = dim * wide;
-        let packed = room(&mut engine.packed, 4 * (matrix + wide));
-        let layers = [(p.query, None), (p.key, None), (p.proj, None), (p.last, p.scale)];
-        for (target, ([weight, bias], factors)) in packed.chunks_exact_mut(matrix + wide).zip(layers) {
-            let (weights, biases) = target.split_at_mut(matrix);
-            pack::transposed(weight, [dim, dim], factors, weights);
-            pack::vector(bias, factors, biases);
-        }
-        let square = |index: usize| {
-            let (weight, bias) = packed[index * (matrix + wide)..][..matrix + wide].split_at(matrix);
-            Square { kernels, weight, bias: Some(bias), width: dim }
-        };
+        let packed = room(&mut engine.packed, 2 * dim * wide + 2 * wide);
+        let square = self.packed(kernels, packed, [(p.query, None), (p.key, None)]);
         let [lanes, lane_tokens] = lanes(total);
         let root = 1.0 / (dim as f32).sqrt();
         let parts = [
@@ -196,8 +252,8 @@ impl AdditiveAttention<'_> {
             for (start, count) in blocks(query_inverse.len()) {
                 let part = start * dim..(start + count) * dim;
                 let rows = start..start + count;
-                square(0).run(&input[part.clone()], dim, count, &mut query[part.clone()], dim, false);
-                square(1).run(&input[part.clone()], dim, count, &mut key[part.clone()], dim, false);
+                square[0].run(&input[part.clone()], dim, count, &mut query[part.clone()], dim, false);
+                square[1].run(&input[part.clone()], dim, count, &mut key[part.clone()], dim, false);
                 if self.normalize {
                     normalize_rows(kernels, &mut query[part.clone()], dim, LEAST, &mut query_inverse[rows.clone()]);
                     normalize_rows(kernels, &mut key[part.clone()], dim, LEAST, &mut key_inverse[rows.clone()]);
@@ -216,32 +272,6 @@ impl AdditiveAttention<'_> {
             let rows = query[image * tokens * dim..][..tokens * dim].chunks_exact(dim);
             for (row, &weight) in rows.zip(&*pooled) {
                 global.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
-            }
-        });
-        let per_thread = MOST_TOKENS * 3 * wide;
-        let scratch = room(&mut engine.scratch, engine.pool.threads() * per_thread);
-        let (state_ref, factors) = (&state, self.image_factors());
-        let parts = [Parts::new(output, lane_tokens * dim)];
-        engine.pool.for_each_part(lanes, parts, scratch, |lane, [output], scratch| {
-            let (mixed, scratch) = scratch.split_at_mut(MOST_TOKENS * wide);
-            let (inner, branch) = scratch.split_at_mut(MOST_TOKENS * wide);
-            for (start, count) in blocks(output.len() / dim) {
-                let token = lane * lane_tokens + start;
-                let range = token * dim..(token + count) * dim;
-                self.mixed(state_ref, token, count, mixed, wide);
-                copy_rows(&state_ref.query[range.clone()], dim, inner, wide);
-                square(2).run(mixed, wide, count, inner, wide, true);
-                let output = &mut output[start * dim..][..count * dim];
-                output.copy_from_slice(&x[range]);
-                match factors {
-                    None => square(3).run(inner, wide, count, output, dim, true),
-                    Some(factors) => {
-                        let branch = &mut branch[..count * dim];
-                        square(3).run(inner, wide, count, branch, dim, false);
-                        factors.apply(branch, dim, dim, token);
-                        output.iter_mut().zip(branch).for_each(|(output, branch)| *output += *branch);
-                    }
-                }
             }
         });
         state
@@ -286,9 +316,8 @@ impl AdditiveAttention<'_> {
     }
 
     /// Gives a state's memory back, when there will be no backward pass.
-    pub fn discard(engine: &mut Engine, state: AttentionState) {
-        engine.recycle(state.query);
-        engine.recycle(state.key);
+    pub fn discard(engine: &mut Engine, mut state: AttentionState) {
+        state.forget(engine);
     }
 
     /// The backward pass: from the output's gradient the parameters' gradients, and the input's into `x_gradient`.
@@ -299,11 +328,14 @@ impl AdditiveAttention<'_> {
         &self,
         engine: &mut Engine,
         x: &[f32],
-        state: AttentionState,
+        mut state: AttentionState,
         output_gradient: &[f32],
         x_gradient: &mut [f32],
     ) -> AttentionGradients {
         self.check(&[x.len(), output_gradient.len(), x_gradient.len()]);
+        if state.query.is_empty() {
+            state = self.project(engine, x);
+        }
         let [images, tokens, dim] = self.size;
         let (kernels, wide, total) = (engine.kernels, padded(dim), images * tokens);
         let p = &self.parameters;

@@ -33,6 +33,14 @@ pub struct ChannelStatistics {
 }
 
 impl ChannelStatistics {
+    /// Those of images of `rows` rows each, from what [`channel_sums`] found in each.
+    pub(super) fn of_sums(sums: &[f32], channels: usize, rows: usize) -> Self {
+        let mut moments = Moments::new(channels);
+        sums.chunks_exact(3 * channels).for_each(|sums| moments.merge(rows, sums));
+        let [mean, variance] = moments.finish();
+        Self { mean, variance }
+    }
+
     /// `1 / √(variance + ε)`
     pub(super) fn inverse(&self, eps: f32) -> Vec<f32> {
         self.variance.iter().map(|variance| 1.0 / (variance + eps).sqrt()).collect()
@@ -46,6 +54,13 @@ pub struct BlockState {
     depthwise: Vec<f32>,
     /// The batch's statistics of the BatchNorm.
     pub statistics: ChannelStatistics,
+}
+
+impl BlockState {
+    /// Gives the maps' memory back; the backward pass computes them again, to the same bits.
+    pub fn forget(&mut self, engine: &mut Engine) {
+        engine.recycle(std::mem::take(&mut self.depthwise));
+    }
 }
 
 /// Gradients of a block's parameters, in PyTorch's shapes.
@@ -91,50 +106,11 @@ impl Block<'_> {
         output: &mut [f32],
     ) -> BlockState {
         self.check(&[x.len(), output.len()]);
-        let [batch, height, width] = self.size;
-        let (channels, image) = (self.channels(), height * width * self.channels());
-        let kernels = engine.kernels;
-        let mut depthwise = Vec::new();
-        if self.depthwise.is_some() {
-            depthwise = engine.buffer(x.len());
-        }
-        let sums = room(&mut engine.sums, batch * 3 * channels);
-        let wants_sums = given.is_none();
-        match self.depthwise {
-            Some([weight, bias]) => {
-                let taps = taps(weight, channels, false);
-                let parts = [Parts::new(&mut depthwise, image), Parts::new(&mut *sums, 3 * channels)];
-                engine.pool.for_each_part(batch, parts, &mut [], |index, [output, sums], _| {
-                    let input = &x[index * image..][..image];
-                    let bias = Some(bias);
-                    Depthwise {
-                        size: [height, width],
-                        channels,
-                        taps: &taps,
-                        bias,
-                        input,
-                        add: None,
-                        output: &mut *output,
-                    }
-                    .run(kernels);
-                    if wants_sums {
-                        channel_sums(kernels, output, channels, sums);
-                    }
-                });
-            }
-            None if wants_sums => {
-                let parts = [Parts::new(&mut *sums, 3 * channels)];
-                engine.pool.for_each_part(batch, parts, &mut [], |index, [sums], _| {
-                    channel_sums(kernels, &x[index * image..][..image], channels, sums);
-                });
-            }
-            None => {}
-        }
+        let depthwise = self.convolve(engine, x, given.is_none());
         let statistics = given.unwrap_or_else(|| {
-            let mut moments = Moments::new(channels);
-            sums.chunks_exact(3 * channels).for_each(|sums| moments.merge(height * width, sums));
-            let [mean, variance] = moments.finish();
-            ChannelStatistics { mean, variance }.shared(engine.shared.as_ref())
+            let [batch, height, width] = self.size;
+            let sums = room(&mut engine.sums, batch * 3 * self.channels());
+            ChannelStatistics::of_sums(sums, self.channels(), height * width).shared(engine.shared.as_ref())
         });
         let inverse = statistics.inverse(self.eps);
         let normal = Normal { mean: &statistics.mean, inverse: &inverse };
@@ -143,9 +119,43 @@ impl Block<'_> {
         BlockState { depthwise, statistics }
     }
 
+    /// The depthwise convolution's output, where there is one, and the sums of BatchNorm's input where they are wanted.
+    fn convolve(&self, engine: &mut Engine, x: &[f32], wants_sums: bool) -> Vec<f32> {
+        let [batch, height, width] = self.size;
+        let (channels, image) = (self.channels(), height * width * self.channels());
+        let kernels = engine.kernels;
+        let mut depthwise = Vec::new();
+        if self.depthwise.is_some() {
+            depthwise = engine.buffer(x.len());
+        }
+        let sums = room(&mut engine.sums, batch * 3 * channels);
+        let of_images = Parts::new(sums, 3 * channels);
+        match self.depthwise {
+            Some([weight, bias]) => {
+                let taps = taps(weight, channels, false);
+                let parts = [Parts::new(&mut depthwise, image), of_images];
+                engine.pool.for_each_part(batch, parts, &mut [], |index, [output, sums], _| {
+                    let (size, input) = ([height, width], &x[index * image..][..image]);
+                    let (taps, bias, add) = (&taps, Some(bias), None);
+                    kernels.dispatch(Depthwise { size, channels, taps, bias, input, add, output: &mut *output });
+                    if wants_sums {
+                        channel_sums(kernels, output, channels, sums);
+                    }
+                });
+            }
+            None if wants_sums => {
+                engine.pool.for_each_part(batch, [of_images], &mut [], |index, [sums], _| {
+                    channel_sums(kernels, &x[index * image..][..image], channels, sums);
+                });
+            }
+            None => {}
+        }
+        depthwise
+    }
+
     /// Gives a state's memory back, when there will be no backward pass.
-    pub fn discard(engine: &mut Engine, state: BlockState) {
-        engine.recycle(state.depthwise);
+    pub fn discard(engine: &mut Engine, mut state: BlockState) {
+        state.forget(engine);
     }
 
     /// The backward pass of a forward pass with the batch's statistics: from the output's gradient the parameters'
@@ -157,11 +167,14 @@ impl Block<'_> {
         &self,
         engine: &mut Engine,
         x: &[f32],
-        state: BlockState,
+        mut state: BlockState,
         output_gradient: &[f32],
         x_gradient: &mut [f32],
     ) -> BlockGradients {
         self.check(&[x.len(), output_gradient.len(), x_gradient.len()]);
+        if self.depthwise.is_some() && state.depthwise.is_empty() {
+            state.depthwise = self.convolve(engine, x, false);
+        }
         let [batch, height, width] = self.size;
         let (channels, image) = (self.channels(), height * width * self.channels());
         let kernels = engine.kernels;
@@ -199,9 +212,10 @@ impl Block<'_> {
                     let size = [height, width];
                     norm_backward(kernels, norm, &input[part.clone()], inner, None);
                     let add = Some(&output_gradient[part.clone()]);
-                    Depthwise { size, channels, taps: &turned, bias: None, input: inner, add, output }.run(kernels);
+                    let (taps, bias) = (&turned, None);
+                    kernels.dispatch(Depthwise { size, channels, taps, bias, input: inner, add, output });
                     sums.fill(0.0);
-                    DepthwiseWeights { size, channels, input: &x[part], gradient: inner, sums }.run(kernels);
+                    kernels.dispatch(DepthwiseWeights { size, channels, input: &x[part], gradient: inner, sums });
                 });
                 add_lanes(kernels, &engine.pool, sums, 9 * channels);
                 let sums = &sums[..9 * channels];

@@ -5,7 +5,7 @@ use super::engine::{Engine, MOST_TOKENS, room};
 use super::gemm::{Left, Product, Right, padded};
 use super::hidden::add_lanes;
 use super::pack;
-use super::rows::{Moments, NormBackwardInto, NormGradient, activated_norm, channel_sums, norm_sums};
+use super::rows::{NormBackwardInto, NormGradient, activated_norm, channel_sums, norm_sums};
 use super::shared::shared_sums;
 use crate::pool::Parts;
 
@@ -41,6 +41,13 @@ pub struct ConvNormState {
     conv: Vec<f32>,
     /// The batch's statistics of the BatchNorm.
     pub statistics: ChannelStatistics,
+}
+
+impl ConvNormState {
+    /// Gives the map's memory back; the backward pass computes it again, to the same bits.
+    pub fn forget(&mut self, engine: &mut Engine) {
+        engine.recycle(std::mem::take(&mut self.conv));
+    }
 }
 
 /// Gradients of [`ConvNorm`], of the same shapes.
@@ -158,10 +165,29 @@ impl ConvNorm<'_> {
         output: &mut [f32],
     ) -> ConvNormState {
         let [height, width] = self.check(x.len(), &[output.len()]);
+        let (batch, channels, pixels) = (self.size[0], self.outputs(), height * width);
+        let conv = self.convolve(engine, x, given.is_none());
+        let kernels = engine.kernels;
+        let statistics = given.unwrap_or_else(|| {
+            let sums = room(&mut engine.sums, batch * 3 * channels);
+            ChannelStatistics::of_sums(sums, channels, pixels).shared(engine.shared.as_ref())
+        });
+        let inverse = statistics.inverse(self.eps);
+        let size = pixels * channels;
+        engine.pool.for_each_part(batch, [Parts::new(output, size)], &mut [], |index, [output], _| {
+            let norm = [&*statistics.mean, &*inverse, self.gamma, self.beta];
+            activated_norm(kernels, norm, self.relu, &conv[index * size..][..size], output);
+        });
+        ConvNormState { conv, statistics }
+    }
+
+    /// The convolution's output, and its sums where they are wanted.
+    fn convolve(&self, engine: &mut Engine, x: &[f32], wants_sums: bool) -> Vec<f32> {
+        let [height, width] = self.output_size();
         let (batch, channels, patch) = (self.size[0], self.outputs(), self.patch());
         let (pixels, image) = (height * width, self.size[1..].iter().product::<usize>());
         let kernels = engine.kernels;
-        let mut conv = engine.buffer(output.len());
+        let mut conv = engine.buffer(batch * pixels * channels);
         let wide = padded(channels);
         let packed = room(&mut engine.packed, (patch + 1) * wide);
         let (weight, bias) = packed.split_at_mut(patch * wide);
@@ -171,8 +197,7 @@ impl ConvNorm<'_> {
         let sums = room(&mut engine.sums, batch * 3 * channels);
         let per_thread = MOST_TOKENS * padded(patch);
         let scratch = room(&mut engine.scratch, engine.pool.threads() * per_thread);
-        let wants_sums = given.is_none();
-        let parts = [Parts::new(&mut conv, pixels * channels), Parts::new(&mut *sums, 3 * channels)];
+        let parts = [Parts::new(&mut conv, pixels * channels), Parts::new(sums, 3 * channels)];
         engine.pool.for_each_part(batch, parts, scratch, |index, [conv, sums], patches| {
             for first in (0..pixels).step_by(MOST_TOKENS) {
                 let count = MOST_TOKENS.min(pixels - first);
@@ -192,24 +217,12 @@ impl ConvNorm<'_> {
                 channel_sums(kernels, conv, channels, sums);
             }
         });
-        let statistics = given.unwrap_or_else(|| {
-            let mut moments = Moments::new(channels);
-            sums.chunks_exact(3 * channels).for_each(|sums| moments.merge(pixels, sums));
-            let [mean, variance] = moments.finish();
-            ChannelStatistics { mean, variance }.shared(engine.shared.as_ref())
-        });
-        let inverse = statistics.inverse(self.eps);
-        let size = pixels * channels;
-        engine.pool.for_each_part(batch, [Parts::new(output, size)], &mut [], |index, [output], _| {
-            let norm = [&*statistics.mean, &*inverse, self.gamma, self.beta];
-            activated_norm(kernels, norm, self.relu, &conv[index * size..][..size], output);
-        });
-        ConvNormState { conv, statistics }
+        conv
     }
 
     /// Gives a state's memory back, when there will be no backward pass.
-    pub fn discard(engine: &mut Engine, state: ConvNormState) {
-        engine.recycle(state.conv);
+    pub fn discard(engine: &mut Engine, mut state: ConvNormState) {
+        state.forget(engine);
     }
 
     /// The backward pass of a forward pass with the batch's statistics: from the output's gradient the parameters'
@@ -221,10 +234,13 @@ impl ConvNorm<'_> {
         &self,
         engine: &mut Engine,
         x: &[f32],
-        state: ConvNormState,
+        mut state: ConvNormState,
         output_gradient: &[f32],
         x_gradient: Option<&mut [f32]>,
     ) -> ConvNormGradients {
+        if state.conv.is_empty() {
+            state.conv = self.convolve(engine, x, false);
+        }
         let [height, width] = self.check(x.len(), &[output_gradient.len(), state.conv.len()]);
         let (batch, channels, patch) = (self.size[0], self.outputs(), self.patch());
         let (pixels, image) = (height * width, self.size[1..].iter().product::<usize>());

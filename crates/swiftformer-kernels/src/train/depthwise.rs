@@ -1,7 +1,7 @@
 //! Depthwise 3×3 convolutions of stride 1 on one image, and the gradients of their weights.
 
 use crate::isa::Isa;
-use crate::kernels::{Kernel, Kernels};
+use crate::kernels::Kernel;
 
 /// Rows beyond the image.
 static ZEROS: [f32; 64] = [0.0; 64];
@@ -17,6 +17,22 @@ pub(super) fn taps(weight: &[f32], channels: usize, turned: bool) -> Vec<f32> {
     taps
 }
 
+/// Rows `y - 1` to `y + 1` of an image `[height, width, channels]`, from channel `column` on: where each starts, and how far
+/// it is from one pixel to the next. Those beyond the image are zeros.
+#[inline(always)]
+fn rows_around(
+    input: &[f32],
+    [height, width]: [usize; 2],
+    channels: usize,
+    [y, column]: [usize; 2],
+) -> [(*const f32, usize); 3] {
+    let row = |y: Option<usize>| match y.filter(|&y| y < height) {
+        Some(y) => (input[y * width * channels + column..].as_ptr(), channels),
+        None => (ZEROS.as_ptr(), 0),
+    };
+    [row(y.checked_sub(1)), row(Some(y)), row(Some(y + 1))]
+}
+
 /// `output = taps ∗ input (+ bias) (+ add)` for an image `[height, width, channels]`.
 pub(super) struct Depthwise<'a> {
     pub(super) size: [usize; 2],
@@ -26,12 +42,6 @@ pub(super) struct Depthwise<'a> {
     pub(super) input: &'a [f32],
     pub(super) add: Option<&'a [f32]>,
     pub(super) output: &'a mut [f32],
-}
-
-impl Depthwise<'_> {
-    pub(super) fn run(self, kernels: Kernels) {
-        kernels.dispatch(self);
-    }
 }
 
 impl Kernel for Depthwise<'_> {
@@ -51,11 +61,7 @@ impl Kernel for Depthwise<'_> {
                 std::array::from_fn(|tap| isa.load_chunk(&taps[tap * channels..][..channels][part.clone()]));
             let bias = bias.map_or(isa.zero(), |bias| isa.load_chunk(&bias[part.clone()]));
             for y in 0..height {
-                let row = |y: Option<usize>| match y.filter(|&y| y < height) {
-                    Some(y) => (input[y * width * channels + column..].as_ptr(), channels),
-                    None => (ZEROS.as_ptr(), 0),
-                };
-                let rows = [row(y.checked_sub(1)), row(Some(y)), row(Some(y + 1))];
+                let rows = rows_around(input, [height, width], channels, [y, column]);
                 for x in 0..width {
                     let at = (y * width + x) * channels + column;
                     let mut sum = match add {
@@ -102,12 +108,6 @@ pub(super) struct DepthwiseWeights<'a> {
     pub(super) sums: &'a mut [f32],
 }
 
-impl DepthwiseWeights<'_> {
-    pub(super) fn run(self, kernels: Kernels) {
-        kernels.dispatch(self);
-    }
-}
-
 impl Kernel for DepthwiseWeights<'_> {
     type Output = ();
 
@@ -123,11 +123,7 @@ impl Kernel for DepthwiseWeights<'_> {
             let mut totals: [I::F32; 9] =
                 std::array::from_fn(|tap| isa.load_chunk(&sums[tap * channels..][..channels][part.clone()]));
             for y in 0..height {
-                let row = |y: Option<usize>| match y.filter(|&y| y < height) {
-                    Some(y) => (input[y * width * channels + column..].as_ptr(), channels),
-                    None => (ZEROS.as_ptr(), 0),
-                };
-                let rows = [row(y.checked_sub(1)), row(Some(y)), row(Some(y + 1))];
+                let rows = rows_around(input, [height, width], channels, [y, column]);
                 for x in 0..width {
                     let at = (y * width + x) * channels + column;
                     let slope = isa.load_chunk(&gradient[at..at + lanes]);

@@ -353,9 +353,11 @@ impl Hidden<'_> {
         let (inner, rest) = sums.split_at(channels * hidden);
         let (outer, rest) = rest.split_at(channels * hidden);
         let (bias1, above) = rest.split_at(hidden);
+        // Many terms that cancel.
+        let mut norm_sums = vec![[0.0_f64; 2]; channels];
         let mut gradients = HiddenGradients {
-            gamma: vec![0.0; channels],
-            beta: vec![0.0; channels],
+            gamma: Vec::new(),
+            beta: Vec::new(),
             weight1: inner.to_vec(),
             bias1: bias1.to_vec(),
             weight2: outer.to_vec(),
@@ -365,24 +367,26 @@ impl Hidden<'_> {
         let rows = gradients.weight1.chunks_exact_mut(channels).zip(self.weight1.chunks_exact(channels)).zip(bias1);
         for ((row, weight), &bias) in rows {
             let values = row.iter_mut().zip(weight).zip(self.gamma.iter().zip(self.beta));
-            let sums = gradients.gamma.iter_mut().zip(&mut gradients.beta);
-            for (((value, weight), (gamma, beta)), (gamma_sum, beta_sum)) in values.zip(sums) {
-                *gamma_sum += weight * *value;
-                *beta_sum += weight * bias;
+            for (((value, weight), (gamma, beta)), [gamma_sum, beta_sum]) in values.zip(&mut norm_sums) {
+                *gamma_sum += f64::from(*weight) * f64::from(*value);
+                *beta_sum += f64::from(*weight) * f64::from(bias);
                 *value = *value * gamma + bias * beta;
             }
         }
+        gradients.gamma = norm_sums.iter().map(|sums| sums[0] as f32).collect();
+        gradients.beta = norm_sums.iter().map(|sums| sums[1] as f32).collect();
         if let Some(scale) = self.scale {
             let rows = gradients.weight2.chunks_exact_mut(hidden).zip(self.weight2.chunks_exact(hidden));
             for (channel, (row, weight)) in rows.enumerate() {
-                let mut parts = [0.0; 16];
-                for (row, weight) in row.chunks_mut(16).zip(weight.chunks(16)) {
+                let mut parts = [0.0_f64; 8];
+                for (row, weight) in row.chunks_mut(8).zip(weight.chunks(8)) {
                     for ((value, weight), part) in row.iter_mut().zip(weight).zip(&mut parts) {
-                        *part += *value * weight;
+                        *part += f64::from(*value) * f64::from(*weight);
                         *value *= scale[channel];
                     }
                 }
-                gradients.scale[channel] = parts.iter().sum::<f32>() + self.bias2[channel] * above[channel];
+                let bias = f64::from(self.bias2[channel]) * f64::from(above[channel]);
+                gradients.scale[channel] = (parts.iter().sum::<f64>() + bias) as f32;
             }
         }
         gradients

@@ -69,13 +69,14 @@ impl RandomErasing {
     }
 
     /// Puts noise into `window` of `values` `[channels, height, width]`, `width` values a row.
-    pub fn erase(&self, values: &mut [f32], [height, width]: [usize; 2], window: &Window, rng: &mut Rng) {
-        for plane in values.chunks_exact_mut(height * width) {
-            let colour = if self.mode == EraseMode::Rand { rng.normal() as f32 } else { 0.0 };
-            for row in plane.chunks_exact_mut(width).skip(window.rows.start).take(window.rows.len()) {
-                for value in &mut row[window.columns.clone()] {
-                    *value = if self.mode == EraseMode::Pixel { rng.normal() as f32 } else { colour };
-                }
+    pub fn erase(&self, values: &mut [f32], size: [usize; 2], window: &Window, rng: &mut Rng) {
+        match self.mode {
+            EraseMode::Const => paste(values, size, window, |_| 0.0),
+            EraseMode::Pixel => paste(values, size, window, |_| rng.normal() as f32),
+            EraseMode::Rand => {
+                let channels = values.len() / (size[0] * size[1]).max(1);
+                let colours: Vec<f32> = (0..channels).map(|_| rng.normal() as f32).collect();
+                paste(values, size, window, |channel| colours[channel]);
             }
         }
     }
@@ -90,6 +91,16 @@ impl RandomErasing {
             if let Some(window) = self.window(width, height, count, rng) {
                 self.erase(values, [height, width], &window, rng);
             }
+        }
+    }
+}
+
+/// Puts what `value` gives for a channel, again and again, into `window` of `values` `[channels, height, width]`: channel by
+/// channel, row by row.
+pub fn paste(values: &mut [f32], [height, width]: [usize; 2], window: &Window, mut value: impl FnMut(usize) -> f32) {
+    for (channel, plane) in values.chunks_exact_mut(height * width).enumerate() {
+        for row in plane.chunks_exact_mut(width).skip(window.rows.start).take(window.rows.len()) {
+            row[window.columns.clone()].iter_mut().for_each(|place| *place = value(channel));
         }
     }
 }

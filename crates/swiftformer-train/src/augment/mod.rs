@@ -20,7 +20,7 @@ mod policy;
 mod transform;
 
 pub use crop::{RandomResizedCrop, cut};
-pub use erase::{EraseMode, RandomErasing};
+pub use erase::{EraseMode, RandomErasing, paste};
 pub use jitter::ColorJitter;
 pub use mix::{Blend, Mix, MixMode, Pixels, cutmix_window, mixed_targets};
 pub use operation::{FULL_MAGNITUDE, Operation, Setting};

@@ -2,8 +2,68 @@
 //! `[batch, tokens, dim]`, composed of burn's operations, with the parameters as tensors in PyTorch's shapes.
 
 use burn::tensor::{Tensor, activation};
+use swiftformer::arch::{Attention, Leaf, Linear};
 
-use super::additive::normalized;
+use super::{
+    additive::normalized,
+    layers::{Layers, tokens},
+};
+
+/// The attention of a stage.
+///
+/// The others use the tensors of SwiftFormer's own: queries, keys, values (from its `proj`) and the last layer (`final`) are
+/// four layers from `dim` to `dim` there as well. The token weights `w_g` are transposed attention's temperatures, one for
+/// each head from the front, and separable attention's layer from a token to its scalar query, without a bias; then
+/// `to_query` is without use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StageAttention {
+    /// SwiftFormer's own.
+    Additive,
+    /// [`self_attention`].
+    SelfAttention,
+    /// [`transposed_attention`].
+    Transposed,
+    /// [`separable_attention`].
+    Separable,
+}
+
+/// The most heads, up to 8, that divide the channels.
+fn head_count(dim: usize) -> usize {
+    (1..=8).rev().find(|&heads| dim.is_multiple_of(heads)).unwrap_or(1)
+}
+
+impl StageAttention {
+    /// The attention's branch on tokens `[batch · N, dim]`.
+    pub(super) fn forward(self, layers: &Layers<'_>, attention: &Attention, x: Tensor<4>) -> Tensor<2> {
+        let [batch, height, width, dim] = x.dims();
+        let x = tokens(x).reshape([batch, height * width, dim]);
+        let layer = |linear: &Linear| LinearTensors {
+            weight: layers.tensor(linear.module, Leaf::Weight).reshape([linear.out_features, linear.in_features]),
+            bias: layers.tensor(linear.module, Leaf::Bias),
+        };
+        let joined = |parts: Vec<LinearTensors>| LinearTensors {
+            weight: Tensor::cat(parts.iter().map(|part| part.weight.clone()).collect(), 0),
+            bias: Tensor::cat(parts.into_iter().map(|part| part.bias).collect(), 0),
+        };
+        let (key, value, last) = (layer(&attention.key), layer(&attention.proj), layer(&attention.last));
+        let token_weights = layers.tensor(attention.token_weights, Leaf::Value);
+        let heads = head_count(dim);
+        let y = match self {
+            Self::Additive => panic!("additive attention has its own path"),
+            Self::SelfAttention => self_attention(x, &joined(vec![layer(&attention.query), key, value]), &last, heads),
+            Self::Transposed => {
+                let qkv = joined(vec![layer(&attention.query), key, value]);
+                transposed_attention(x, &qkv, &last, token_weights.narrow(0, 0, heads))
+            }
+            Self::Separable => {
+                let bias = token_weights.zeros_like().narrow(0, 0, 1);
+                let query = LinearTensors { weight: token_weights.reshape([1, dim]), bias };
+                separable_attention(x, &joined(vec![query, key, value]), &last)
+            }
+        };
+        y.reshape([batch * height * width, dim])
+    }
+}
 
 /// A linear layer `y = x Wᵀ + b`.
 #[derive(Clone, Debug)]

@@ -27,6 +27,14 @@ pub enum ModelError {
         /// The shape given.
         found: Vec<usize>,
     },
+    /// Attentions that are not one for each stage.
+    #[error("{found} attentions for {stages} stages")]
+    Attention {
+        /// The network's stages.
+        stages: usize,
+        /// Attentions given.
+        found: usize,
+    },
     /// A batch without images, or too few values for the statistics of a BatchNorm.
     #[error("BatchNorm of {tokens} value(s) a channel has no variance: training needs more images or larger ones")]
     Statistics {

@@ -20,14 +20,21 @@ use crate::ops::{
 };
 
 impl Layers<'_> {
+    /// The engine for what holds a BatchNorm: its backward pass is that of batch statistics.
+    fn norm_engine(&self) -> Option<&SharedEngine> {
+        let fixed = self.is_training() && self.network.frozen_statistics;
+        self.network.engine.as_ref().filter(|_| !fixed)
+    }
+
     pub(super) fn fused_conv_norm(&self, layer: &ConvNorm, x: &Tensor<4>, relu: bool) -> Option<Tensor<4>> {
-        let engine = self.network.engine.as_ref()?;
+        let engine = self.norm_engine()?;
         let conv = &layer.conv;
         let mut parameters = self.conv_parameters(conv);
         parameters.extend([Leaf::Weight, Leaf::Bias].map(|leaf| self.tensor(layer.norm.module, leaf)));
         let statistics = StatisticsCell::default();
         let operation = ConvNormOperation {
             engine: Arc::clone(engine),
+            checkpointing: self.network.checkpointing,
             size: x.dims(),
             outputs: conv.out_channels,
             kernel: conv.kernel,
@@ -56,6 +63,7 @@ impl Layers<'_> {
         parameters.extend(block.scale1.as_ref().map(|scale| self.tensor(scale.module, Leaf::Value)));
         let operation = AttentionOperation {
             engine: Arc::clone(engine),
+            checkpointing: self.network.checkpointing,
             size: x.dims(),
             pooling: match attention.dialect {
                 Dialect::Sum => Pooling::Sum,
@@ -76,7 +84,7 @@ impl Layers<'_> {
         x: &Tensor<4>,
         factors: Option<&[f32]>,
     ) -> Option<Tensor<4>> {
-        let engine = self.network.engine.as_ref().filter(|_| block.activation.function == Activation::Gelu)?;
+        let engine = self.norm_engine().filter(|_| block.activation.function == Activation::Gelu)?;
         let ConvBlock { depthwise, pointwise1, pointwise2, scale, .. } = block;
         let mut parameters = self.conv_parameters(&depthwise.conv);
         self.push_hidden(&mut parameters, &depthwise.norm, [pointwise1, pointwise2], scale.as_ref());
@@ -89,7 +97,7 @@ impl Layers<'_> {
         x: &Tensor<4>,
         factors: Option<&[f32]>,
     ) -> Option<Tensor<4>> {
-        let engine = self.network.engine.as_ref().filter(|_| block.activation.function == Activation::Gelu)?;
+        let engine = self.norm_engine().filter(|_| block.activation.function == Activation::Gelu)?;
         let mut parameters = Vec::new();
         self.push_hidden(&mut parameters, &block.norm, [&block.fc1, &block.fc2], block.scale2.as_ref());
         Some(self.run_block(engine, x, &block.norm, factors, parameters, (false, block.scale2.is_some())))
@@ -117,6 +125,7 @@ impl Layers<'_> {
         let statistics = StatisticsCell::default();
         let operation = BlockOperation {
             engine: Arc::clone(engine),
+            checkpointing: self.network.checkpointing,
             size: x.dims(),
             parameters: BlockParameters { depthwise, scale },
             eps: self.network.arch().config.batch_norm_eps as f32,
@@ -150,7 +159,8 @@ impl Layers<'_> {
 
     /// BatchNorm over the tokens of all processes, where that is wanted.
     pub(super) fn synchronised_norm(&self, norm: &Norm, x: &Tensor<2>) -> Option<Tensor<2>> {
-        let group = self.network.synchronised.as_ref().filter(|_| self.is_training())?;
+        let batch_statistics = self.is_training() && !self.network.frozen_statistics;
+        let group = self.network.synchronised.as_ref().filter(|_| batch_statistics)?;
         let statistics = StatisticsCell::default();
         let operation = NormOperation {
             group: group.clone(),

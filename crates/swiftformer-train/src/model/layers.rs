@@ -7,7 +7,10 @@ use swiftformer::arch::{
     Act, AttentionBlock, Block, Conv, ConvBlock, ConvNorm, Leaf, Linear, Module, Norm, Scale, Tail,
 };
 
-use super::{Network, Outputs, activation::activate, additive::additive, parameters::Value, random::Random};
+use super::{
+    Network, Outputs, ablation::StageAttention, activation::activate, additive::additive, parameters::Value,
+    random::Random,
+};
 
 /// Statistics of one BatchNorm over a batch.
 pub(super) struct Statistics {
@@ -64,6 +67,11 @@ impl<'a> Layers<'a> {
 
     /// The outputs of all stages.
     pub(super) fn stages(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
+        if self.is_training() && self.network.body_is_fixed() {
+            // What nothing can change needs no tape, and has its quick kernels with running statistics.
+            let fixed = Self::new(self.network, None).stages(images.inner());
+            return fixed.into_iter().map(Tensor::autodiff).collect();
+        }
         let arch = self.network.arch();
         let mut x = images.permute([0, 2, 3, 1]);
         for layer in &arch.stem {
@@ -77,7 +85,10 @@ impl<'a> Layers<'a> {
             for (block, rate) in stage.blocks.iter().zip(&self.network.drop_path[index]) {
                 x = match block {
                     Block::ConvEncoder(block) => self.conv_encoder(block, x, *rate),
-                    Block::Attention(block) => self.attention_block(block, x, *rate),
+                    Block::Attention(block) => {
+                        let kind = self.network.attention.get(index).copied().unwrap_or(StageAttention::Additive);
+                        self.attention_block(block, x, *rate, kind)
+                    }
                 };
             }
             outputs.push(x.clone());
@@ -163,7 +174,7 @@ impl<'a> Layers<'a> {
         let channels = norm.channels;
         let eps = self.network.arch().config.batch_norm_eps;
         let row = |leaf| self.tensor(norm.module, leaf).reshape([1, channels]);
-        let (mean, variance) = if self.is_training() {
+        let (mean, variance) = if self.is_training() && !self.network.frozen_statistics {
             let tokens = x.dims()[0];
             let mean = x.clone().mean_dim(0);
             let centred = x.clone() - mean.clone();
@@ -252,14 +263,19 @@ impl<'a> Layers<'a> {
         self.residual(x, y, block.scale.as_ref(), factors)
     }
 
-    fn attention_block(&self, block: &AttentionBlock, x: Tensor<4>, drop_path: f64) -> Tensor<4> {
+    fn attention_block(&self, block: &AttentionBlock, x: Tensor<4>, drop_path: f64, kind: StageAttention) -> Tensor<4> {
         let x = self.conv_block(&block.local, x, 0.0, 0.0);
         let batch = x.dims()[0];
         let factors = self.drop_path(batch, drop_path);
-        let x = match self.fused_attention(block, &x, factors.as_deref()) {
+        let own = kind == StageAttention::Additive;
+        let fused = own.then(|| self.fused_attention(block, &x, factors.as_deref())).flatten();
+        let x = match fused {
             Some(fused) => fused,
             None => {
-                let y = additive(self, &block.attention, x.clone());
+                let y = match kind {
+                    StageAttention::Additive => additive(self, &block.attention, x.clone()),
+                    other => other.forward(self, &block.attention, x.clone()),
+                };
                 self.residual(x, y, block.scale1.as_ref(), factors)
             }
         };

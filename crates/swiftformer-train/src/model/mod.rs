@@ -27,10 +27,14 @@ pub use self::{
     error::ModelError,
     parameters::{Parameter, Parameters},
 };
-use crate::{data::Shard, ops::SharedEngine, parallel::Group};
+use crate::{
+    data::Shard,
+    ops::{SharedEngine, Workers},
+    parallel::Group,
+};
 use swiftformer_kernels::train::{Engine, SharedAverage};
 
-use self::{layers::Layers, parameters::Value};
+use self::{ablation::StageAttention, layers::Layers, parameters::Value};
 
 /// Share of a batch's statistics in BatchNorm's running statistics, PyTorch's default.
 const MOMENTUM: f64 = 0.1;
@@ -72,15 +76,30 @@ impl DropPathRule {
 pub struct NetworkOptions {
     /// Who drops; `None` is the rule of the config's reading.
     pub drop_path_rule: Option<DropPathRule>,
+    /// The attention of each stage; additive everywhere when empty.
+    pub attention: Vec<StageAttention>,
     /// Use the project's own kernels for whole blocks where the device is the CPU.
     pub fused: bool,
+    /// Keep the running statistics of BatchNorms as they are and normalise by them, instead of by each batch's. Where
+    /// nothing but the heads trains, the rest then runs as it does in eval mode, without gradients.
+    pub freeze_statistics: bool,
     /// Threads of those kernels; 0 are as many as the machine has. Their number changes no bit of the results.
     pub threads: usize,
+    /// Of every block and convolution on those kernels keep the input alone for the backward pass, which computes again what
+    /// lies within: less memory for more time, and the same bits. Without those kernels it changes nothing.
+    pub checkpointing: bool,
 }
 
 impl Default for NetworkOptions {
     fn default() -> Self {
-        Self { drop_path_rule: None, fused: true, threads: 0 }
+        Self {
+            drop_path_rule: None,
+            attention: Vec::new(),
+            fused: true,
+            freeze_statistics: false,
+            threads: 0,
+            checkpointing: false,
+        }
     }
 }
 
@@ -139,6 +158,9 @@ pub struct Network {
     device: Device,
     drop_path: Vec<Vec<f64>>,
     engine: Option<SharedEngine>,
+    checkpointing: bool,
+    frozen_statistics: bool,
+    attention: Vec<StageAttention>,
     /// The processes whose images BatchNorm's statistics are taken from.
     synchronised: Option<Group>,
     /// Which of several processes draws what is dropped.
@@ -149,8 +171,12 @@ impl Network {
     /// Puts a network on `device`.
     ///
     /// # Errors
-    /// When the state dict is not the network's.
+    /// When the state dict is not the network's, or there are not as many attentions as stages.
     pub fn new(arch: Arch, state: &StateDict, options: &NetworkOptions, device: &Device) -> Result<Self, ModelError> {
+        let (stages, found) = (arch.stages.len(), options.attention.len());
+        if found != 0 && found != stages {
+            return Err(ModelError::Attention { stages, found });
+        }
         let device = device.clone().inner();
         let parameters = Parameters::from_state(&arch, state, &device)?;
         let rule = options.drop_path_rule.unwrap_or(DropPathRule::of(arch.config.reading));
@@ -161,7 +187,18 @@ impl Network {
         };
         let fused = options.fused && device == Device::flex();
         let engine = fused.then(|| Arc::new(Mutex::new(Engine::new(threads))));
-        Ok(Self { arch, parameters, device, drop_path, engine, synchronised: None, shard: Shard::WHOLE })
+        Ok(Self {
+            arch,
+            parameters,
+            device,
+            drop_path,
+            engine,
+            checkpointing: options.checkpointing,
+            frozen_statistics: options.freeze_statistics,
+            attention: options.attention.clone(),
+            synchronised: None,
+            shard: Shard::WHOLE,
+        })
     }
 
     /// Trains as one of the processes of `group`, each of which has as many images. Stochastic depth drops what a single
@@ -204,6 +241,12 @@ impl Network {
     /// The tensors as the library keeps them: a checkpoint's, with [`swiftformer::checkpoint::Checkpoint::from_parts`].
     pub fn to_state(&self) -> StateDict {
         self.parameters.to_state(&self.arch)
+    }
+
+    /// Whether a step changes nothing before the last norm.
+    fn body_is_fixed(&self) -> bool {
+        let behind = |module| matches!(module, Module::Norm | Module::Head | Module::DistHead);
+        self.frozen_statistics && self.parameters.list().iter().all(|p| !p.trainable || behind(p.param.module))
     }
 
     /// Where the tensors are.
@@ -284,6 +327,17 @@ impl Network {
             }
         }
         Ok(Pass { outputs, leaves })
+    }
+
+    /// Lets `change` work on the values of all tensors on the host, with the threads of the network.
+    pub(crate) fn with_values(&mut self, change: impl FnOnce(&[Parameter], &mut [Vec<f32>], &Workers)) {
+        let Self { parameters, engine, .. } = self;
+        parameters.with_values(|list, values| change(list, values, &Workers(engine.clone())));
+    }
+
+    /// The threads of the network.
+    pub(crate) fn workers(&self) -> Workers {
+        Workers(self.engine.clone())
     }
 
     fn move_running(&mut self, module: Module, leaf: Leaf, batch: Tensor<1>) {

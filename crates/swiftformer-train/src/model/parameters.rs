@@ -46,13 +46,20 @@ impl Parameter {
         }
     }
 
-    /// Lets `change` work on the values on the host; without a copy where the tensor is there and nobody else holds it.
-    pub(crate) fn with_values(&mut self, change: impl FnOnce(&mut [f32])) {
+    /// Takes the values to the host, without a copy where the tensor is there and nobody else holds it; none of a counter.
+    fn take(&mut self) -> Vec<f32> {
+        match &mut self.value {
+            Value::Numbers(tensor) => {
+                let empty = Tensor::zeros([1], &tensor.device());
+                to_host(std::mem::replace(tensor, empty))
+            }
+            Value::Counter(_) => Vec::new(),
+        }
+    }
+
+    fn put(&mut self, values: Vec<f32>) {
         if let Value::Numbers(tensor) = &mut self.value {
-            let device = tensor.device();
-            let mut values = to_host(std::mem::replace(tensor, Tensor::zeros([1], &device)));
-            change(&mut values);
-            *tensor = to_device(values, &device);
+            *tensor = to_device(values, &tensor.device());
         }
     }
 }
@@ -114,6 +121,13 @@ impl Parameters {
                 parameter.trainable = false;
             }
         }
+    }
+
+    /// Lets `change` work on the values of all tensors on the host, in the order of the list.
+    pub(crate) fn with_values(&mut self, change: impl FnOnce(&[Parameter], &mut [Vec<f32>])) {
+        let mut all: Vec<Vec<f32>> = self.list.iter_mut().map(Parameter::take).collect();
+        change(&self.list, &mut all);
+        self.list.iter_mut().zip(all).for_each(|(parameter, values)| parameter.put(values));
     }
 
     pub(crate) fn list_mut(&mut self) -> &mut [Parameter] {

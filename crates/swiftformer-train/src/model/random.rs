@@ -1,39 +1,24 @@
 //! Random decisions of a forward pass.
 
-use crate::data::Shard;
+use crate::{data::Shard, rng::Rng};
 
-/// SplitMix64: tiny, and the same on every platform and in every release.
+/// The decisions of one forward pass in one of several processes.
 #[derive(Clone, Debug)]
 pub(crate) struct Random {
-    state: u64,
+    stream: Rng,
     shard: Shard,
 }
 
 impl Random {
     /// The stream of a seed, for one of several processes.
     pub(crate) fn new(seed: u64, shard: Shard) -> Self {
-        let mut random = Self { state: seed ^ 0x5357_4946_5446_4f52, shard };
-        random.next();
-        random
-    }
-
-    fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// Uniform in `0..1`.
-    pub(crate) fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+        Self { stream: Rng::new(seed, &[]), shard }
     }
 
     /// `count` values that are 0 with probability `rate` and `1 / (1 - rate)` otherwise, so that their mean is 1.
     pub(crate) fn keep(&mut self, count: usize, rate: f64) -> Vec<f32> {
         let kept = if rate < 1.0 { (1.0 / (1.0 - rate)) as f32 } else { 0.0 };
-        (0..count).map(|_| if self.uniform() < rate { 0.0 } else { kept }).collect()
+        (0..count).map(|_| if self.stream.uniform() < rate { 0.0 } else { kept }).collect()
     }
 
     /// As [`Random::keep`] for each image of this process's batch: those that the batch of all processes gets.
@@ -45,7 +30,7 @@ impl Random {
     /// As [`Random::keep`] for each value of an activation: other ones in each process.
     pub(crate) fn keep_values(&mut self, count: usize, rate: f64) -> Vec<f32> {
         // A stream of its own, so that this one stays the same in all processes.
-        let seed = self.next().wrapping_add(self.shard.rank as u64);
+        let seed = self.stream.next_u64().wrapping_add(self.shard.rank as u64);
         Self::new(seed, self.shard).keep(count, rate)
     }
 }

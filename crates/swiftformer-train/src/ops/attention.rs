@@ -12,6 +12,8 @@ use super::{Kept, Operation, SharedEngine, lock};
 #[derive(Debug)]
 pub(crate) struct AttentionOperation {
     pub(crate) engine: SharedEngine,
+    /// Keep the input alone, and compute again on the way back what lies within.
+    pub(crate) checkpointing: bool,
     /// `[batch, height, width, channels]`.
     pub(crate) size: [usize; 4],
     pub(crate) pooling: Pooling,
@@ -41,20 +43,28 @@ impl AttentionOperation {
 }
 
 impl Operation for AttentionOperation {
+    fn engine(&self) -> Option<&SharedEngine> {
+        Some(&self.engine)
+    }
+
     fn shape(&self) -> Vec<usize> {
         self.size.to_vec()
     }
 
     fn forward(&self, inputs: &[&[f32]]) -> (Vec<f32>, Kept) {
-        let mut output = vec![0.0; inputs[0].len()];
-        let state = self.layer(inputs).forward(&mut lock(&self.engine), inputs[0], &mut output);
+        let mut engine = lock(&self.engine);
+        let mut output = engine.buffer(inputs[0].len());
+        let mut state = self.layer(inputs).forward(&mut engine, inputs[0], &mut output);
+        if self.checkpointing {
+            state.forget(&mut engine);
+        }
         (output, Box::new(state))
     }
 
     fn backward(&self, inputs: &[&[f32]], kept: Kept, gradient: &[f32], _wanted: bool) -> Vec<Vec<f32>> {
         let state = *kept.downcast::<AttentionState>().unwrap_or_else(|_| panic!("the state of an attention"));
-        let mut x_gradient = vec![0.0; inputs[0].len()];
         let mut engine = lock(&self.engine);
+        let mut x_gradient = engine.buffer(inputs[0].len());
         let found = self.layer(inputs).backward(&mut engine, inputs[0], state, gradient, &mut x_gradient);
         let mut all = vec![x_gradient];
         all.extend(found.query.into_iter().chain(found.key));

@@ -16,7 +16,7 @@ use burn::{
     tensor::TensorData,
 };
 
-use super::{Kept, Operation};
+use super::{Kept, Operation, lock};
 
 /// The most inputs of an operation.
 pub(super) const MOST: usize = 11;
@@ -73,6 +73,16 @@ fn tensor(values: Vec<f32>, shape: impl Into<burn::tensor::Shape>) -> Primitive 
     Primitive::from_data(TensorData::new(values, shape.into()))
 }
 
+/// Gives a map that nobody else holds back to the engine.
+fn recycle(operation: &dyn Operation, map: Primitive) {
+    if let Some(engine) = operation.engine()
+        && map.is_unique()
+        && let Ok(values) = map.into_data().try_into_vec()
+    {
+        lock(engine).recycle(values);
+    }
+}
+
 impl HostBackend for Flex {
     fn host_operation(operation: Arc<dyn Operation>, count: usize, inputs: Inputs<Self>) -> FloatTensor<Self> {
         let inputs = contiguous(inputs.into_array(), count);
@@ -120,12 +130,13 @@ impl Backward<Flex, MOST> for HostBackward {
         let kept = kept.unwrap_or_else(|| panic!("a pass has one backward pass"));
         let wanted = ops.parents[0].is_some();
         let found = operation.backward(&slices(&inputs), kept, values_of(&gradient), wanted);
-        drop(gradient);
         for ((node, values), input) in ops.parents.into_iter().zip(found).zip(&inputs) {
             if let Some(node) = node {
                 grads.register::<Flex>(node.id, tensor(values, input.layout().shape().clone()));
             }
         }
+        recycle(&*operation, gradient);
+        inputs.into_iter().take(1).for_each(|map| recycle(&*operation, map));
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct BlockParameters {
 #[derive(Debug)]
 pub(crate) struct BlockOperation {
     pub(crate) engine: SharedEngine,
+    /// Keep the input alone, and compute again on the way back what lies within.
+    pub(crate) checkpointing: bool,
     /// `[batch, height, width, channels]`.
     pub(crate) size: [usize; 4],
     pub(crate) parameters: BlockParameters,
@@ -54,23 +56,30 @@ impl BlockOperation {
 }
 
 impl Operation for BlockOperation {
+    fn engine(&self) -> Option<&SharedEngine> {
+        Some(&self.engine)
+    }
+
     fn shape(&self) -> Vec<usize> {
         self.size.to_vec()
     }
 
     fn forward(&self, inputs: &[&[f32]]) -> (Vec<f32>, Kept) {
-        let mut output = vec![0.0; inputs[0].len()];
-        let block = self.block(inputs);
-        let state = block.forward(&mut lock(&self.engine), inputs[0], self.given.clone(), &mut output);
+        let mut engine = lock(&self.engine);
+        let mut output = engine.buffer(inputs[0].len());
+        let mut state = self.block(inputs).forward(&mut engine, inputs[0], self.given.clone(), &mut output);
+        if self.checkpointing {
+            state.forget(&mut engine);
+        }
         *self.statistics.lock().unwrap_or_else(PoisonError::into_inner) = Some(state.statistics.clone());
         (output, Box::new(state))
     }
 
     fn backward(&self, inputs: &[&[f32]], kept: Kept, gradient: &[f32], _wanted: bool) -> Vec<Vec<f32>> {
         let state = *kept.downcast::<BlockState>().unwrap_or_else(|_| panic!("the state of a block"));
-        let mut x_gradient = vec![0.0; inputs[0].len()];
-        let block = self.block(inputs);
-        let gradients = block.backward(&mut lock(&self.engine), inputs[0], state, gradient, &mut x_gradient);
+        let mut engine = lock(&self.engine);
+        let mut x_gradient = engine.buffer(inputs[0].len());
+        let gradients = self.block(inputs).backward(&mut engine, inputs[0], state, gradient, &mut x_gradient);
         let mut all = vec![x_gradient];
         if self.parameters.depthwise {
             all.extend([gradients.depthwise_weight, gradients.depthwise_bias]);

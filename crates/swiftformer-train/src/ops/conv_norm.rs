@@ -10,6 +10,8 @@ use super::{Kept, Operation, SharedEngine, StatisticsCell, lock};
 #[derive(Debug)]
 pub(crate) struct ConvNormOperation {
     pub(crate) engine: SharedEngine,
+    /// Keep the input alone, and compute again on the way back what lies within.
+    pub(crate) checkpointing: bool,
     /// `[batch, height, width, channels]` of the input.
     pub(crate) size: [usize; 4],
     pub(crate) outputs: usize,
@@ -33,6 +35,10 @@ impl ConvNormOperation {
 }
 
 impl Operation for ConvNormOperation {
+    fn engine(&self) -> Option<&SharedEngine> {
+        Some(&self.engine)
+    }
+
     fn shape(&self) -> Vec<usize> {
         let side = |axis: usize| {
             let padded = self.size[1 + axis] + 2 * self.padding[axis];
@@ -42,18 +48,22 @@ impl Operation for ConvNormOperation {
     }
 
     fn forward(&self, inputs: &[&[f32]]) -> (Vec<f32>, Kept) {
-        let mut output = vec![0.0; self.shape().iter().product()];
-        let layer = self.layer(inputs);
-        let state = layer.forward(&mut lock(&self.engine), inputs[0], self.given.clone(), &mut output);
+        let mut engine = lock(&self.engine);
+        let mut output = engine.buffer(self.shape().iter().product());
+        let mut state = self.layer(inputs).forward(&mut engine, inputs[0], self.given.clone(), &mut output);
+        if self.checkpointing {
+            state.forget(&mut engine);
+        }
         *self.statistics.lock().unwrap_or_else(PoisonError::into_inner) = Some(state.statistics.clone());
         (output, Box::new(state))
     }
 
     fn backward(&self, inputs: &[&[f32]], kept: Kept, gradient: &[f32], wanted: bool) -> Vec<Vec<f32>> {
         let state = *kept.downcast::<ConvNormState>().unwrap_or_else(|_| panic!("the state of a convolution"));
-        let mut x_gradient = vec![0.0; if wanted { inputs[0].len() } else { 0 }];
+        let mut engine = lock(&self.engine);
+        let mut x_gradient = if wanted { engine.buffer(inputs[0].len()) } else { Vec::new() };
         let target = wanted.then_some(&mut *x_gradient);
-        let gradients = self.layer(inputs).backward(&mut lock(&self.engine), inputs[0], state, gradient, target);
+        let gradients = self.layer(inputs).backward(&mut engine, inputs[0], state, gradient, target);
         vec![x_gradient, gradients.weight, gradients.bias, gradients.gamma, gradients.beta]
     }
 

@@ -16,7 +16,10 @@ use burn::{
     backend::Dispatch,
     tensor::{Tensor, TensorData},
 };
-use swiftformer_kernels::train::{ChannelStatistics, Engine};
+use swiftformer_kernels::{
+    Kernels,
+    train::{ChannelStatistics, Engine},
+};
 
 use self::backend::{HostBackend, Inputs, MOST};
 pub(crate) use self::{
@@ -34,11 +37,26 @@ fn lock(engine: &SharedEngine) -> MutexGuard<'_, Engine> {
     engine.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Threads for work on the host: a network's engine, or none but the caller's.
+pub(crate) struct Workers(pub(crate) Option<SharedEngine>);
+
+impl Workers {
+    /// Calls `run` with each of `tasks`, in any order.
+    pub(crate) fn for_all<T: Send>(&self, tasks: Vec<T>, run: impl Fn(Kernels, T) + Sync) {
+        match &self.0 {
+            Some(engine) => lock(engine).for_all(tasks, run),
+            None => tasks.into_iter().for_each(|task| run(Kernels::detect(), task)),
+        }
+    }
+}
+
 /// What an operation keeps for its backward pass.
 pub(crate) type Kept = Box<dyn Any + Send>;
 
 /// An operation on slices.
 pub(crate) trait Operation: Debug + Send + Sync {
+    /// The engine that it runs on, which its buffers come from and go back to; `None` where it needs none.
+    fn engine(&self) -> Option<&SharedEngine>;
     /// The output's shape.
     fn shape(&self) -> Vec<usize>;
     /// The output, and what the backward pass needs beside the inputs.

@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use swiftformer_kernels::train::ChannelStatistics;
 
-use super::{Kept, Operation, StatisticsCell};
+use super::{Kept, Operation, SharedEngine, StatisticsCell};
 use crate::parallel::Group;
 
 /// `γ · (x − mean) / √(variance + ε) + β`; behind the tokens come γ and β.
@@ -40,6 +40,10 @@ fn narrow(values: &[f64]) -> Vec<f32> {
 }
 
 impl Operation for NormOperation {
+    fn engine(&self) -> Option<&SharedEngine> {
+        None
+    }
+
     fn shape(&self) -> Vec<usize> {
         self.size.to_vec()
     }

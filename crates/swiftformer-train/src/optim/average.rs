@@ -5,9 +5,9 @@ use swiftformer::{
     tensor::RawTensor,
     weights::state::StateDict,
 };
-use swiftformer_kernels::Kernels;
 
-use crate::model::{Parameters, to_host};
+use super::CHUNK;
+use crate::model::{Network, Parameters, to_host};
 
 /// Averaged weights: timm's `ModelEma`, which averages BatchNorm's buffers too and leaves its counters at their first
 /// values.
@@ -17,7 +17,6 @@ pub struct Average {
     /// In the order of the parameters; empty for counters.
     pub(super) values: Vec<Vec<f32>>,
     counters: Vec<i64>,
-    kernels: Kernels,
 }
 
 impl Average {
@@ -25,17 +24,20 @@ impl Average {
     pub fn new(decay: f64, parameters: &Parameters) -> Self {
         let values = parameters.list().iter().map(|p| p.tensor().map_or(Vec::new(), |tensor| to_host(tensor.clone())));
         let counters = parameters.list().iter().map(|p| p.counter().unwrap_or(0)).collect();
-        Self { decay, values: values.collect(), counters, kernels: Kernels::detect() }
+        Self { decay, values: values.collect(), counters }
     }
 
-    /// Moves the average towards the parameters: `average · decay + parameter · (1 - decay)`.
-    pub fn update(&mut self, parameters: &mut Parameters) {
+    /// Moves the average towards the network's tensors: `average · decay + tensor · (1 - decay)`.
+    pub fn update(&mut self, network: &mut Network) {
         let (keep, share) = (self.decay as f32, (1.0 - self.decay) as f32);
-        for (parameter, average) in parameters.list_mut().iter_mut().zip(&mut self.values) {
-            if !average.is_empty() {
-                parameter.with_values(|values| self.kernels.average(average, keep, values, share));
-            }
-        }
+        let averages = &mut self.values;
+        network.with_values(|_, values, workers| {
+            let pairs = averages.iter_mut().zip(&*values).filter(|(average, _)| !average.is_empty());
+            let chunks = pairs.flat_map(|(average, values)| average.chunks_mut(CHUNK).zip(values.chunks(CHUNK)));
+            workers.for_all(chunks.collect(), |kernels, (average, values)| {
+                kernels.average(average, keep, values, share);
+            });
+        });
     }
 
     /// The averaged network's tensors.

@@ -2,8 +2,8 @@
 
 use swiftformer::arch::Module;
 
-use super::HostGradients;
-use crate::model::Parameters;
+use super::{CHUNK, HostGradients};
+use crate::model::Network;
 
 /// Which tensors adaptive clipping leaves alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,8 +40,12 @@ const AGC_EPS: f64 = 1e-3;
 
 impl Clip {
     /// Bounds the gradients in place, and gives their norm from before.
-    pub fn apply(self, parameters: &mut Parameters, gradients: &mut HostGradients) -> f64 {
-        let total = gradients.iter().flatten().map(|gradient| squares(gradient)).sum::<f64>().sqrt();
+    pub fn apply(self, network: &mut Network, gradients: &mut HostGradients) -> f64 {
+        let chunks: Vec<&[f32]> = gradients.iter().flatten().flat_map(|gradient| gradient.chunks(CHUNK)).collect();
+        let mut sums = vec![0.0; chunks.len()];
+        let tasks = chunks.into_iter().zip(&mut sums).collect();
+        network.workers().for_all(tasks, |_, (chunk, sum)| *sum = squares(chunk));
+        let total = sums.iter().sum::<f64>().sqrt();
         match self {
             Self::None => {}
             Self::Value(bound) => {
@@ -56,13 +60,17 @@ impl Clip {
                 gradients.iter_mut().flatten().for_each(|g| g.iter_mut().for_each(|value| *value *= factor));
             }
             Self::Agc { factor, scope } => {
-                for (parameter, gradient) in parameters.list_mut().iter_mut().zip(gradients) {
-                    let skipped = scope == AgcScope::WithoutLastTwo && parameter.param.module == Module::DistHead;
-                    let Some(gradient) = gradient.as_deref_mut().filter(|_| !skipped) else { continue };
-                    let shape = &parameter.param.shape;
-                    let rows = if shape.len() > 1 { shape[0] } else { 1 };
-                    let width = (gradient.len() / rows.max(1)).max(1);
-                    parameter.with_values(|values| {
+                network.with_values(|list, values, workers| {
+                    let tensors =
+                        list.iter().zip(gradients).zip(&*values).filter_map(|((parameter, gradient), values)| {
+                            let skipped =
+                                scope == AgcScope::WithoutLastTwo && parameter.param.module == Module::DistHead;
+                            let gradient = gradient.as_deref_mut().filter(|_| !skipped)?;
+                            let shape = &parameter.param.shape;
+                            let rows = if shape.len() > 1 { shape[0] } else { 1 };
+                            Some((gradient, values, (values.len() / rows.max(1)).max(1)))
+                        });
+                    workers.for_all(tensors.collect(), |_, (gradient, values, width)| {
                         for (row, value) in gradient.chunks_exact_mut(width).zip(values.chunks_exact(width)) {
                             let most = squares(value).sqrt().max(AGC_EPS) * factor;
                             let found = squares(row).sqrt();
@@ -72,7 +80,7 @@ impl Clip {
                             }
                         }
                     });
-                }
+                });
             }
         }
         total

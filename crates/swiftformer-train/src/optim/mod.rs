@@ -18,10 +18,13 @@ pub use self::{
     groups::{Group, GroupOptions, groups},
     state::StateError,
 };
-use crate::model::Parameters;
+use crate::model::{Network, Parameters};
 
 /// Gradients on the host, in the order of [`Parameters::list`]; `None` for what does not train.
 pub type HostGradients = Vec<Option<Vec<f32>>>;
+
+/// Values that one task works on.
+const CHUNK: usize = 16 << 10;
 
 /// The rule by which a gradient moves a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,7 +66,6 @@ pub struct Optimizer {
     /// For each parameter that trains, as many tensors as the rule has slots.
     slots: Vec<Vec<Vec<f32>>>,
     steps: u64,
-    kernels: Kernels,
 }
 
 impl Optimizer {
@@ -74,7 +76,7 @@ impl Optimizer {
             false => Vec::new(),
         });
         let slots = slots.collect();
-        Self { rule, groups: groups(parameters, options), slots, steps: 0, kernels: Kernels::detect() }
+        Self { rule, groups: groups(parameters, options), slots, steps: 0 }
     }
 
     /// Steps taken.
@@ -87,42 +89,68 @@ impl Optimizer {
         &self.groups
     }
 
-    /// Moves the parameters by their gradients at learning rate `lr`.
+    /// Moves the network's parameters by their gradients at learning rate `lr`.
     ///
     /// # Panics
-    /// When the gradients are not those of the parameters.
-    pub fn step(&mut self, parameters: &mut Parameters, gradients: &HostGradients, lr: f64) {
-        assert_eq!(parameters.list().len(), gradients.len(), "one gradient for each parameter");
+    /// When the gradients are not those of the network.
+    pub fn step(&mut self, network: &mut Network, gradients: &HostGradients, lr: f64) {
+        assert_eq!(network.parameters().list().len(), gradients.len(), "one gradient for each parameter");
         let first = self.steps == 0;
         self.steps += 1;
-        let (rule, kernels, steps) = (self.rule, self.kernels, self.steps as f64);
-        let list = parameters.list_mut().iter_mut().zip(gradients).zip(self.slots.iter_mut().zip(&self.groups));
-        for ((parameter, gradient), (slots, group)) in list {
-            let Some(gradient) = gradient.as_deref().filter(|_| parameter.trainable) else { continue };
-            let lr = lr * group.lr_scale;
-            parameter.with_values(|values| match (rule, slots.as_mut_slice()) {
-                (Rule::AdamW { betas, eps }, [one, two]) => {
-                    let step = AdamW {
-                        shrink: (1.0 - lr * group.weight_decay) as f32,
-                        betas,
-                        step_size: (lr / (1.0 - betas[0].powf(steps))) as f32,
-                        correction: (1.0 - betas[1].powf(steps)).sqrt() as f32,
-                        eps: eps as f32,
-                    };
-                    kernels.adamw(step, values, gradient, [one, two]);
+        let (rule, steps) = (self.rule, self.steps as f64);
+        let (slots, groups) = (&mut self.slots, &self.groups);
+        network.with_values(|list, values, workers| {
+            let mut tasks = Vec::new();
+            let of_tensors = list.iter().zip(values).zip(gradients).zip(slots.iter_mut().zip(groups));
+            for (((parameter, values), gradient), (slots, group)) in of_tensors {
+                let Some(gradient) = gradient.as_deref().filter(|_| parameter.trainable) else { continue };
+                let update = Update::new(rule, group, lr, steps, first);
+                let mut slots: Vec<_> = slots.iter_mut().map(|slot| slot.chunks_mut(CHUNK)).collect();
+                for (values, gradient) in values.chunks_mut(CHUNK).zip(gradient.chunks(CHUNK)) {
+                    let slots: Vec<&mut [f32]> = slots.iter_mut().filter_map(Iterator::next).collect();
+                    tasks.push((update, values, gradient, slots));
                 }
-                (Rule::Sgd { momentum, nesterov }, [direction]) => {
-                    let step = Sgd {
-                        lr: lr as f32,
-                        weight_decay: group.weight_decay as f32,
-                        momentum: momentum as f32,
-                        nesterov,
-                        first,
-                    };
-                    kernels.sgd(step, values, gradient, direction);
-                }
-                _ => unreachable!("slots are made for the rule"),
+            }
+            workers.for_all(tasks, |kernels, (update, values, gradient, slots)| {
+                update.run(kernels, values, gradient, slots);
             });
+        });
+    }
+}
+
+/// What a step does to one tensor.
+#[derive(Clone, Copy)]
+enum Update {
+    AdamW(AdamW),
+    Sgd(Sgd),
+}
+
+impl Update {
+    fn new(rule: Rule, group: &Group, lr: f64, steps: f64, first: bool) -> Self {
+        let lr = lr * group.lr_scale;
+        match rule {
+            Rule::AdamW { betas, eps } => Self::AdamW(AdamW {
+                shrink: (1.0 - lr * group.weight_decay) as f32,
+                betas,
+                step_size: (lr / (1.0 - betas[0].powf(steps))) as f32,
+                correction: (1.0 - betas[1].powf(steps)).sqrt() as f32,
+                eps: eps as f32,
+            }),
+            Rule::Sgd { momentum, nesterov } => Self::Sgd(Sgd {
+                lr: lr as f32,
+                weight_decay: group.weight_decay as f32,
+                momentum: momentum as f32,
+                nesterov,
+                first,
+            }),
+        }
+    }
+
+    fn run(self, kernels: Kernels, values: &mut [f32], gradient: &[f32], mut slots: Vec<&mut [f32]>) {
+        match (self, slots.as_mut_slice()) {
+            (Self::AdamW(step), [one, two]) => kernels.adamw(step, values, gradient, [one, two]),
+            (Self::Sgd(step), [direction]) => kernels.sgd(step, values, gradient, direction),
+            _ => unreachable!("slots are made for the rule"),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The recipes of this crate: the files in `recipes/`.
 
 /// Names of the recipes that need no file.
-pub const NAMES: [&str; 7] = ["paper-xs", "paper-s", "paper-l1", "paper-l3", "finetune", "linear-probe", "quick"];
+pub const NAMES: [&str; 8] =
+    ["paper-xs", "paper-s", "paper-l1", "paper-l3", "finetune", "linear-probe", "quick", "demo"];
 
 /// The text of a recipe.
 pub(super) fn text(name: &str) -> Option<&'static str> {
@@ -12,6 +13,7 @@ pub(super) fn text(name: &str) -> Option<&'static str> {
         "paper-l3" => include_str!("../../recipes/paper-l3.toml"),
         "finetune" => include_str!("../../recipes/finetune.toml"),
         "linear-probe" => include_str!("../../recipes/linear-probe.toml"),
+        "demo" => include_str!("../../recipes/demo.toml"),
         "quick" => include_str!("../../recipes/quick.toml"),
         _ => return None,
     })

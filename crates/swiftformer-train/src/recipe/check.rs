@@ -68,7 +68,8 @@ impl Recipe {
         ] {
             rule(value > 0, key, value.to_string(), "1 or more")?;
         }
-        rule((32..=4096).contains(&data.size), "data.size", data.size.to_string(), "32 to 4096 pixels")?;
+        let size = data.size;
+        rule(size == 0 || (32..=4096).contains(&size), "data.size", size.to_string(), "32 to 4096 pixels, or 0")?;
         let kept = data.validation_share;
         rule(kept > 0.0 && kept < 1.0, "data.validation_share", kept.to_string(), "above 0 and below 1")?;
         // Words of other modules' parsers.

@@ -1,14 +1,18 @@
 //! A recipe's sections as the settings of the modules that they are for.
 
-use swiftformer::image::Preset;
+use swiftformer::image::{Orientation, Preset};
 
-use super::{BaseKind, ClipKind, DistillationKind, DropRule, Recipe, RecipeError, RuleKind, ScheduleKind, StepReading};
+use super::{
+    AttentionKind, BaseKind, ClipKind, DistillationKind, DropRule, Recipe, RecipeError, RuleKind, ScheduleKind,
+    StepReading,
+};
 use crate::{
     augment::{ColorJitter, Mix, RandomErasing, RandomResizedCrop, TrainTransform, affine::Sampling},
+    data::{LoaderOptions, OpenOptions, Shard, TrainView, View},
     loss::{BaseHead, BaseLoss, Criterion, Distillation},
-    model::DropPathRule,
+    model::{DropPathRule, ablation::StageAttention},
     optim::{AgcScope, Clip, GroupOptions, Rule},
-    schedule::{Reading, Schedule, Shape},
+    schedule::{PlateauOptions, Reading, Schedule, Shape},
 };
 
 fn word<E: std::fmt::Display>(key: &'static str) -> impl Fn(E) -> RecipeError {
@@ -55,9 +59,33 @@ impl Recipe {
         Ok(mix.is_active().then_some(mix))
     }
 
-    /// How images to judge by are prepared.
-    pub(crate) fn preset(&self) -> Result<Preset, RecipeError> {
-        self.data.preprocess.parse().map_err(word("data.preprocess"))
+    /// Training images of mean and deviation `normalize`, changed and mixed.
+    pub(crate) fn train_view(&self, [mean, std]: [[f64; 3]; 2]) -> Result<View, RecipeError> {
+        let mix = self.mix()?;
+        // Mixed labels are smoothed before they are mixed, others by the loss.
+        let smoothing = if mix.is_some() { self.loss.smoothing as f32 } else { 0.0 };
+        let transform = TrainTransform { mean, std, ..self.transform()? };
+        let (repeats, orientation) = (self.augment.repeats, Orientation::Ignore);
+        Ok(View::Train(Box::new(TrainView { transform, mix, smoothing, repeats, orientation })))
+    }
+
+    /// How the data set is split.
+    pub(crate) fn open_options(&self) -> OpenOptions {
+        let (validation_share, seed) = (self.data.validation_share, self.run.seed);
+        OpenOptions { validation_share, seed, ..OpenOptions::default() }
+    }
+
+    /// How batches are made, by `workers` threads of one of several processes.
+    pub(crate) fn loader_options(&self, workers: usize, shard: Shard) -> LoaderOptions {
+        LoaderOptions { seed: self.run.seed, workers, shard, ..LoaderOptions::new(self.run.batch / shard.world) }
+    }
+
+    /// How images to judge by are prepared; `None` is as the model says.
+    pub(crate) fn preset(&self) -> Result<Option<Preset>, RecipeError> {
+        match self.data.preprocess.as_str() {
+            "" => Ok(None),
+            name => Ok(Some(name.parse().map_err(word("data.preprocess"))?)),
+        }
     }
 
     pub(crate) fn criterion(&self) -> Criterion {
@@ -102,6 +130,18 @@ impl Recipe {
         }
     }
 
+    /// The attention of each stage; none where all are additive.
+    pub(crate) fn attention(&self) -> Vec<StageAttention> {
+        let kind = |kind: &AttentionKind| match kind {
+            AttentionKind::Additive => StageAttention::Additive,
+            AttentionKind::SelfAttention => StageAttention::SelfAttention,
+            AttentionKind::Transposed => StageAttention::Transposed,
+            AttentionKind::Separable => StageAttention::Separable,
+        };
+        let list: Vec<_> = self.model.attention.iter().map(kind).collect();
+        if list.iter().all(|&kind| kind == StageAttention::Additive) { Vec::new() } else { list }
+    }
+
     pub(crate) fn drop_path_rule(&self) -> Option<DropPathRule> {
         match self.model.drop_path_rule {
             DropRule::Auto => None,
@@ -117,7 +157,8 @@ impl Recipe {
         let scale = if schedule.lr_for == 0 { 1.0 } else { images / schedule.lr_for as f64 };
         Schedule {
             shape: match schedule.shape {
-                ScheduleKind::Constant => Shape::Constant,
+                // A plateau falls by what is measured: see `plateau`.
+                ScheduleKind::Constant | ScheduleKind::Plateau => Shape::Constant,
                 ScheduleKind::Cosine => Shape::Cosine,
                 ScheduleKind::Step => Shape::Step { every: schedule.step_epochs, rate: schedule.step_factor },
             },
@@ -132,5 +173,22 @@ impl Recipe {
                 StepReading::Original => Reading::Original,
             },
         }
+    }
+
+    /// The rule by which the rate falls at plateaus of the validation images' top-1.
+    pub(crate) fn plateau(&self) -> Option<PlateauOptions> {
+        let schedule = &self.schedule;
+        (schedule.shape == ScheduleKind::Plateau).then(|| PlateauOptions {
+            lr: self.rates().lr,
+            min_lr: schedule.min_lr,
+            rate: schedule.step_factor,
+            patience: schedule.plateau_epochs,
+            // PyTorch's.
+            threshold: 1e-4,
+            cooldown: 0,
+            warmup_epochs: schedule.warmup_epochs.ceil() as usize,
+            warmup_lr: schedule.warmup_lr,
+            larger_is_better: true,
+        })
     }
 }

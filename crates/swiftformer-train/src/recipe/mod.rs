@@ -16,14 +16,16 @@ mod convert;
 mod error;
 mod layers;
 mod sections;
+mod words;
 
 pub use self::{
     built_in::NAMES,
     error::RecipeError,
     layers::Difference,
-    sections::{
-        Augment, BaseKind, ClipKind, Data, DistillationKind, DropRule, HeadChoice, Loss, Optimizer, Parts, RuleKind,
-        Run, Schedule, ScheduleKind, Start, StepReading,
+    sections::{Augment, Data, Loss, Optimizer, Run, Schedule, Start},
+    words::{
+        AttentionKind, BaseKind, ClipKind, DistillationKind, DropRule, HeadChoice, Parts, RuleKind, ScheduleKind,
+        StepReading,
     },
 };
 

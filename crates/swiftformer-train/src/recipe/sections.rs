@@ -2,110 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(rename_all = "kebab-case")]
-        pub enum $name { $($(#[$variant_doc])* $variant),+ }
-    };
-}
-
-words! {
-    /// Which residual branches drop.
-    DropRule {
-        /// As the library that the config comes from.
-        Auto,
-        /// timm's.
-        EveryBlock,
-        /// The original's and transformers'.
-        AttentionBlocks,
-    }
-}
-words! {
-    /// Which parts train.
-    Parts {
-        /// Everything.
-        All,
-        /// The heads.
-        Heads,
-    }
-}
-words! {
-    /// What becomes of the heads of a trained model.
-    HeadChoice {
-        /// They stay where their labels are the classes of the data, and are made anew otherwise.
-        Auto,
-        /// They stay where their number fits.
-        Keep,
-        /// They are made anew.
-        New,
-    }
-}
-words! {
-    /// The loss against the labels.
-    BaseKind {
-        /// Softmax.
-        CrossEntropy,
-        /// One sigmoid a class.
-        Binary,
-    }
-}
-words! {
-    /// How the second head learns from a teacher.
-    DistillationKind {
-        /// Not at all.
-        None,
-        /// Towards its class.
-        Hard,
-        /// Towards its distribution.
-        Soft,
-    }
-}
-words! {
-    /// The rule of the optimizer.
-    RuleKind {
-        /// AdamW.
-        Adamw,
-        /// Stochastic gradient descent.
-        Sgd,
-    }
-}
-words! {
-    /// How gradients are bounded.
-    ClipKind {
-        /// Not at all.
-        None,
-        /// Adaptive, everywhere: the authors' script.
-        Agc,
-        /// Adaptive, but for the last two tensors: timm's script.
-        AgcTimm,
-        /// By the norm of all.
-        Norm,
-        /// By value.
-        Value,
-    }
-}
-words! {
-    /// How the learning rate falls.
-    ScheduleKind {
-        /// Not at all.
-        Constant,
-        /// Half a cosine.
-        Cosine,
-        /// In steps.
-        Step,
-    }
-}
-words! {
-    /// Which value of the schedule an epoch trains at.
-    StepReading {
-        /// Its own.
-        Timm,
-        /// The one before: the authors' script.
-        Original,
-    }
-}
+use super::words::{
+    AttentionKind, BaseKind, ClipKind, DistillationKind, DropRule, HeadChoice, Parts, RuleKind, ScheduleKind,
+    StepReading,
+};
 
 /// What training starts from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -117,6 +17,11 @@ pub struct Start {
     pub depths: Vec<usize>,
     /// Channels of each stage, likewise.
     pub embed_dims: Vec<usize>,
+    /// Attention dialect of random weights: sum, l2, softmax or raw; as `start` says when empty.
+    pub dialect: String,
+    /// Attention of each stage; additive everywhere when empty. A network with another one can be trained and judged, for an
+    /// ablation, but its folder is no model.
+    pub attention: Vec<AttentionKind>,
     /// First value of layer scales of random weights; as `start` says when 0.
     pub layer_scale: f64,
     /// Stochastic depth of the last block; grows from 0 at the first.
@@ -127,6 +32,10 @@ pub struct Start {
     pub train: Parts,
     /// What becomes of the heads.
     pub heads: HeadChoice,
+    /// Whether BatchNorms keep their running statistics and normalise by them.
+    pub freeze_statistics: bool,
+    /// Keep less for the backward pass and compute it again: less memory, more time, the same results.
+    pub checkpointing: bool,
 }
 
 impl Default for Start {
@@ -135,11 +44,15 @@ impl Default for Start {
             start: "random:xs".into(),
             depths: Vec::new(),
             embed_dims: Vec::new(),
+            dialect: String::new(),
+            attention: Vec::new(),
             layer_scale: 0.0,
             drop_path: 0.0,
             drop_path_rule: DropRule::Auto,
             train: Parts::All,
             heads: HeadChoice::Auto,
+            freeze_statistics: false,
+            checkpointing: false,
         }
     }
 }
@@ -148,9 +61,10 @@ impl Default for Start {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
-    /// Pixels of a side of the images that the network sees.
+    /// Pixels of a side of the images that the network sees; 0 takes the size of the model that training starts from.
     pub size: usize,
-    /// How images to judge by are prepared: hf, timm, original or original-0.9. The trained model keeps it.
+    /// How images to judge by are prepared: hf, timm, original or original-0.9; as the model that training starts from says
+    /// when empty. The trained model keeps it.
     pub preprocess: String,
     /// Share of each class that is kept to judge by, where the data set has no such images.
     pub validation_share: f64,
@@ -234,7 +148,7 @@ pub struct Loss {
     pub alpha: f64,
     /// Temperature of soft distillation.
     pub tau: f64,
-    /// The teacher: a model as for `model.start`, with the same classes.
+    /// The teacher: an `.onnx` file, a model as for `model.start`, or a file of logits, with the same classes.
     pub teacher: String,
 }
 
@@ -318,8 +232,10 @@ pub struct Schedule {
     pub every_step: bool,
     /// Epochs between the steps of `step`.
     pub step_epochs: f64,
-    /// Factor of each.
+    /// Factor of each, and of each fall of `plateau`.
     pub step_factor: f64,
+    /// Epochs without a better top-1 that `plateau` bears.
+    pub plateau_epochs: usize,
     /// Which value an epoch trains at.
     pub reading: StepReading,
 }
@@ -338,6 +254,7 @@ impl Default for Schedule {
             every_step: true,
             step_epochs: 30.0,
             step_factor: 0.1,
+            plateau_epochs: 5,
             reading: StepReading::Timm,
         }
     }

@@ -9,13 +9,14 @@ use std::{
 
 use super::{
     EpochReport, Event, LAST, Run, RunError, STATE, StepReport, Summary,
-    judge::{averaged, judge, score},
+    judge::{averaged, score},
     state::{self, Record, Totals},
 };
 use crate::{
     data::{self, Epoch, Position},
     loss::Targets,
     rng::{DROP, Rng},
+    schedule::Plateau,
     trainer::{Batch, BatchReport, TrainError},
 };
 
@@ -61,15 +62,20 @@ impl Run {
     /// The rest of the epoch at the run's position; `false` when it was stopped.
     fn train_epoch(&mut self, epochs: usize, observe: &mut dyn FnMut(Event<'_>) -> bool) -> Result<bool, RunError> {
         let (rates, accumulate) = (self.recipe.rates(), self.recipe.run.accumulate);
+        let plateau = self.plateau().map(|plateau| plateau.lr());
         let steps = self.train.steps();
         let updates = steps.div_ceil(accumulate);
-        let mut batches = self.train.start(self.record.position);
+        // A file of a teacher's logits knows some epochs, whose images come again.
+        let position = self.record.position;
+        let mut batches =
+            self.train.start(self.teacher.as_ref().map_or(position, |teacher| teacher.replayed(position)));
         let (begun, first_images) = (Instant::now(), self.record.totals.images);
         while self.record.position.step < steps {
             let Position { epoch, step } = self.record.position;
-            let lr = match self.recipe.schedule.every_step {
-                true => rates.of_step(epoch as usize, step / accumulate, updates),
-                false => rates.of_epoch(epoch as usize),
+            let lr = match (plateau, self.recipe.schedule.every_step) {
+                (Some(lr), _) => lr,
+                (None, true) => rates.of_step(epoch as usize, step / accumulate, updates),
+                (None, false) => rates.of_epoch(epoch as usize),
             };
             let group = accumulate.min(steps - step);
             let files = self.accumulate(&mut batches, group)?;
@@ -106,7 +112,7 @@ impl Run {
             };
             let update = done.div_ceil(accumulate);
             if update.is_multiple_of(self.recipe.run.log_every) || done == steps {
-                self.log(&report)?;
+                self.log_step(&report)?;
             }
             if self.workers.group.any(!observe(Event::Step(&report)))? {
                 self.save()?;
@@ -148,10 +154,7 @@ impl Run {
 
     fn prepare(&self, batch: data::Batch) -> Result<Batch, RunError> {
         let shape = [0, 1, 2, 3].map(|axis| batch.images.shape()[axis]);
-        let teacher = match &self.teacher {
-            Some(teacher) => teacher.run(&batch.images, &Default::default())?.logits.map(|logits| logits.into_data()),
-            None => None,
-        };
+        let teacher = self.teacher.as_ref().map(|teacher| teacher.logits(&batch)).transpose()?;
         let mixed = batch.kept.iter().any(|&share| share < 1.0) || self.recipe.mix()?.is_some();
         let targets = if mixed { Targets::Soft(batch.targets) } else { Targets::Classes(batch.labels) };
         Ok(Batch { images: batch.images.into_data(), shape, targets, teacher })
@@ -166,7 +169,7 @@ impl Run {
     ) -> Result<bool, RunError> {
         let arch = self.trainer.network.arch().clone();
         let raw = self.trainer.network.to_state();
-        let judged = |state| judge(&arch, state, &self.preprocessor, &self.validation, &self.workers);
+        let judged = |state| self.judge(state)?.count(&self.validation, &self.workers.group, &mut |_, _| {});
         let own = score(&judged(&raw)?);
         let average = match averaged(&self.trainer) {
             Some(state) => Some((score(&judged(&state)?), state)),
@@ -191,6 +194,11 @@ impl Run {
         } else {
             self.record.bad_epochs += 1;
         }
+        // By what all processes measured together, so that each of them goes on at the same rate.
+        if let Some(mut plateau) = self.plateau() {
+            plateau.step(epoch as usize, found.top1);
+            self.record.plateau = Some(plateau.state());
+        }
         let report = EpochReport {
             kind: "epoch",
             epoch,
@@ -203,13 +211,19 @@ impl Run {
             is_best,
             seconds: begun.elapsed().as_secs_f64(),
         };
-        self.log(&report)?;
+        self.log_epoch(&report)?;
         self.record.position = Position { epoch, step: 0 };
         self.record.totals = Totals::default();
         let patience = self.recipe.run.patience;
         self.record.finished = epoch >= epochs as u64 || patience > 0 && self.record.bad_epochs >= patience;
         self.save()?;
         Ok(!self.workers.group.any(!observe(Event::Epoch(&report)))?)
+    }
+
+    /// The schedule by plateaus where it stands, for recipes that have one.
+    fn plateau(&self) -> Option<Plateau> {
+        let options = self.recipe.plateau()?;
+        Some(self.record.plateau.map_or_else(|| Plateau::new(options), |state| Plateau::resume(options, state)))
     }
 
     /// The images that any process found broken.
@@ -224,15 +238,26 @@ impl Run {
         Ok(all)
     }
 
-    /// Writes a line of metrics, as the first process.
-    fn log(&mut self, line: &impl serde::Serialize) -> Result<(), RunError> {
-        self.journal.as_mut().map_or(Ok(()), |journal| journal.add(line))
+    /// Writes down a step, as the first process.
+    fn log_step(&mut self, report: &StepReport) -> Result<(), RunError> {
+        let Some((journal, events)) = &mut self.logs else { return Ok(()) };
+        journal.add(report)?;
+        events.add_step(report)
+    }
+
+    /// Writes down an epoch, as the first process.
+    fn log_epoch(&mut self, report: &EpochReport) -> Result<(), RunError> {
+        let steps = self.train.steps();
+        let Some((journal, events)) = &mut self.logs else { return Ok(()) };
+        journal.add(report)?;
+        events.add_epoch(report, steps)
     }
 
     /// Saves everything, as the first process.
     pub(super) fn save(&mut self) -> Result<(), RunError> {
-        let Some(journal) = &mut self.journal else { return Ok(()) };
+        let Some((journal, events)) = &mut self.logs else { return Ok(()) };
         self.record.metrics_bytes = journal.sync()?;
+        self.record.events_bytes = events.sync()?;
         state::save(&self.folder.file(STATE), &self.trainer, &self.record)
     }
 
@@ -242,7 +267,7 @@ impl Run {
             return Ok(());
         }
         // Where the data set lies may differ between machines.
-        let record = Record { data: PathBuf::new(), metrics_bytes: 0, ..self.record.clone() };
+        let record = Record { data: PathBuf::new(), metrics_bytes: 0, events_bytes: 0, ..self.record.clone() };
         let record = serde_json::to_vec(&record).map_err(|error| RunError::Setting(error.to_string()))?;
         self.workers.group.agree("its recipe, data set or saved state is another", &record)?;
         let mut weights = DefaultHasher::new();

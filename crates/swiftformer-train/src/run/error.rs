@@ -9,6 +9,7 @@ use crate::{
     model::ModelError as NetworkError,
     parallel::ParallelError,
     recipe::{Difference, RecipeError},
+    teacher::TeacherError,
     trainer::TrainError,
 };
 use swiftformer::{checkpoint::CheckpointError, config::ConfigError, model::ModelError, weights::WeightsError};
@@ -23,7 +24,10 @@ pub enum RunError {
     /// The data set.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// The model that training starts from, or a teacher.
+    /// A teacher.
+    #[error(transparent)]
+    Teacher(Box<TeacherError>),
+    /// The model that training starts from.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// A network that cannot be built or written.
@@ -126,4 +130,10 @@ pub enum RunError {
         /// The images of the batch.
         files: Vec<String>,
     },
+}
+
+impl From<TeacherError> for RunError {
+    fn from(error: TeacherError) -> Self {
+        Self::Teacher(Box::new(error))
+    }
 }

@@ -1,21 +1,20 @@
 //! What a finished run leaves beside the model: pictures of how it went, and what the model confuses.
 
 use serde_json::Value;
-use swiftformer::checkpoint::{Checkpoint, ModelSource, OpenOptions};
 
 use crate::{
-    data::{Loader, LoaderOptions, Shard, View},
+    data::{Batch, Loader, LoaderOptions, Shard, View},
     parallel::Group,
 };
 
 use super::{
-    METRICS, Run, RunError, Workers, folder,
-    judge::judge,
+    METRICS, Run, RunError, folder,
+    mistakes::Mistakes,
     plot::{Curve, MOST_CLASSES, Panel, confusion, curves},
 };
 
 impl Run {
-    /// Draws `curves.svg` and, for classes that fit a picture, `confusion.svg`; writes `report.json` for the run's model.
+    /// Draws `curves.svg`, `mistakes.svg` and, for classes that fit a picture, `confusion.svg`; writes `report.json` for the run's model.
     pub(super) fn draw(&self) -> Result<(), RunError> {
         let path = self.folder.file(METRICS);
         let text = std::fs::read_to_string(&path).map_err(|source| RunError::Read { path, source })?;
@@ -51,15 +50,18 @@ impl Run {
             Panel { title: "learning rate", curves: vec![of("step", "", blue, "lr")] },
         ];
         folder::write(&self.folder.file("curves.svg"), curves(&panels).as_bytes())?;
-        let source = ModelSource::Path(self.folder.path.clone());
-        let best = Checkpoint::open(&source, &OpenOptions::default())?;
         // The other processes have done their work, so all images are this one's.
-        let workers = Workers { group: Group::alone(), ..self.workers.clone() };
-        let options = LoaderOptions { workers: workers.threads, ..LoaderOptions::new(self.recipe.run.batch) };
+        let threads = self.workers.threads;
+        let options = LoaderOptions { workers: threads, ..LoaderOptions::new(self.recipe.run.batch) };
         let view = View::Evaluate(Box::new(self.preprocessor.clone()));
         let whole = Loader::new(self.validation.data().clone(), view, options)?;
         let images = if self.workers.group.shard() == Shard::WHOLE { &self.validation } else { &whole };
-        let counts = judge(best.arch(), best.state(), &self.preprocessor, images, &workers)?;
+        let best = self.folder.read_weights("", self.trainer.network.arch())?;
+        let mut mistakes = Mistakes::default();
+        let see = &mut |batch: &Batch, logits: &[f32]| mistakes.add(batch, logits);
+        let counts = self.judge(&best)?.count(images, &Group::alone(), see)?;
+        let sheet = mistakes.sheet(self.validation.data().as_ref());
+        folder::write(&self.folder.file("mistakes.svg"), sheet.as_bytes())?;
         let names = &self.record.classes;
         let report =
             serde_json::to_vec_pretty(&counts.report(names)).map_err(|error| RunError::Setting(error.to_string()))?;

@@ -6,12 +6,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde_json::{Value, json};
 use swiftformer::{
-    arch::Arch, image::Preprocessor, tensor::TensorMap, weights::names::Layout, weights::safetensors,
-    weights::state::StateDict,
+    arch::Arch,
+    image::Preprocessor,
+    tensor::TensorMap,
+    weights::{ReadOptions, layout::recognise, names::Layout, read_file, safetensors, state::StateDict},
 };
 
 use super::RunError;
+use crate::recipe::AttentionKind;
 
 /// Writes `bytes` beside `path`, on the disk itself, and renames.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
@@ -67,9 +71,21 @@ impl Folder {
         Ok(Self { path: path.to_owned() })
     }
 
-    /// Writes what a model folder holds beside the weights: for the best model and for the last.
-    pub(super) fn write_configs(&self, arch: &Arch, preprocessor: &Preprocessor) -> Result<(), RunError> {
-        let config = arch.config.to_hf_json()?;
+    /// Writes what a model folder holds beside the weights: for the best model and for the last. Attentions that no library
+    /// knows are named in the dialect's place, so that nobody takes the folder for a model that it is not.
+    pub(super) fn write_configs(
+        &self,
+        arch: &Arch,
+        preprocessor: &Preprocessor,
+        attention: &[AttentionKind],
+    ) -> Result<(), RunError> {
+        let mut config = arch.config.to_hf_json()?;
+        if !attention.is_empty() {
+            let mut value: Value =
+                serde_json::from_str(&config).map_err(|error| RunError::Setting(error.to_string()))?;
+            value["dialect"] = json!({ "attention": attention });
+            config = format!("{value:#}\n");
+        }
         let preprocessor =
             preprocessor.to_preprocessor_config().map_err(|error| RunError::Setting(error.to_string()))?;
         let preprocessor = format!("{preprocessor:#}\n");
@@ -82,11 +98,29 @@ impl Folder {
         Ok(())
     }
 
+    /// The weights of the model in `folder` of the run (the run's own when empty).
+    pub(super) fn read_weights(&self, folder: &str, arch: &Arch) -> Result<StateDict, RunError> {
+        let path = self.path.join(folder).join("model.safetensors");
+        let damaged = |why: String| RunError::State { path: self.path.clone(), why };
+        let file = read_file(&path, &ReadOptions { memory_map: false, ..ReadOptions::default() })?;
+        let tensors = recognise(file.tensors).map_err(|error| damaged(error.to_string()))?;
+        StateDict::from_tensors(arch, tensors).map_err(|error| damaged(error.to_string()))
+    }
+
     /// Writes the weights of the model in `folder` of the run (the run's own when empty).
     pub(super) fn write_weights(&self, folder: &str, arch: &Arch, state: &StateDict) -> Result<(), RunError> {
         let tensors = state.to_tensors(arch, Layout::HuggingFace);
         write_tensors(&self.path.join(folder).join("model.safetensors"), &tensors)
     }
+}
+
+/// Opens a file to append to its first `bytes` bytes; gives how many of these there are.
+pub(super) fn truncated(path: &Path, bytes: u64) -> io::Result<(File, u64)> {
+    let file = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(path)?;
+    let bytes = bytes.min(file.metadata()?.len());
+    file.set_len(bytes)?;
+    drop(file);
+    Ok((OpenOptions::new().append(true).open(path)?, bytes))
 }
 
 /// The lines of `metrics.jsonl`.
@@ -102,14 +136,7 @@ impl Journal {
     pub(super) fn open(folder: &Folder, bytes: u64) -> Result<Self, RunError> {
         let path = folder.file(super::METRICS);
         let failed = |source| RunError::Write { path: path.clone(), source };
-        let open = || -> io::Result<(File, u64)> {
-            let file = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(&path)?;
-            let bytes = bytes.min(file.metadata()?.len());
-            file.set_len(bytes)?;
-            drop(file);
-            Ok((OpenOptions::new().append(true).open(&path)?, bytes))
-        };
-        let (file, bytes) = open().map_err(failed)?;
+        let (file, bytes) = truncated(&path, bytes).map_err(failed)?;
         Ok(Self { path, file, bytes })
     }
 

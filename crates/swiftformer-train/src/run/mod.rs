@@ -5,8 +5,9 @@
 //!       last/ …                                                    the model of the last epoch, with raw weights
 //!       recipe.toml                                                every setting
 //!       metrics.jsonl                                              one object every few steps, one each epoch
+//!       events.out.tfevents.swiftformer                            the same for TensorBoard
 //!       state.safetensors                                          all that resuming needs
-//!       curves.svg, confusion.svg, report.json                     at the end: how it went, and what the model confuses
+//!       curves.svg, confusion.svg, mistakes.svg, report.json       at the end: how it went, and what the model confuses
 //! ```
 //!
 //! Whenever the program is killed, the last saved state is whole, and going on from it gives the bits that an uninterrupted
@@ -15,9 +16,11 @@
 
 mod epoch;
 mod error;
+mod events;
 mod finish;
 mod folder;
 mod judge;
+mod mistakes;
 mod model;
 mod plot;
 mod report;
@@ -31,28 +34,29 @@ use std::{
 use burn::tensor::Device;
 use swiftformer::{
     arch::{Arch, Module, TailKind},
-    checkpoint::{Checkpoint, OpenOptions as ModelOptions},
     config::SwiftFormerConfig,
-    image::{Orientation, Preprocessor},
-    model::Model as Engine,
+    image::{Normalize, Preprocessor},
 };
 
 pub use self::{
     error::RunError,
+    events::EVENTS,
     report::{EpochReport, Event, Score, StepReport, Summary},
 };
 use self::{
+    events::Events,
     folder::{Folder, Journal},
     model::Model,
     state::{Record, Saved, Totals},
 };
 use crate::{
-    data::{self, Loader, LoaderOptions, OpenOptions, Position, Splits, TrainView, View},
+    data::{self, Loader, Position, Splits, View},
     device,
     model::{Network, NetworkOptions},
     optim::{Average, Optimizer},
     parallel::Group,
     recipe::{DistillationKind, DropRule, Parts, Recipe, RecipeError},
+    teacher::{Pupil, Teacher},
     trainer::Trainer,
 };
 
@@ -85,10 +89,10 @@ pub struct Run {
     train: Loader,
     validation: Loader,
     trainer: Trainer,
-    teacher: Option<Engine>,
+    teacher: Option<Teacher>,
     record: Record,
     /// Of the first process alone.
-    journal: Option<Journal>,
+    logs: Option<(Journal, Events)>,
     workers: Workers,
     notes: Vec<String>,
 }
@@ -99,10 +103,40 @@ impl std::fmt::Debug for Run {
     }
 }
 
-fn open_data(path: &Path, recipe: &Recipe) -> Result<Splits, RunError> {
-    let options =
-        OpenOptions { validation_share: recipe.data.validation_share, seed: recipe.run.seed, ..OpenOptions::default() };
-    Ok(data::open(path, &options)?)
+/// What recipe, data and model come to, before the run's folder is touched.
+struct Prepared {
+    model: Model,
+    train: Loader,
+    validation: Loader,
+    teacher: Option<Teacher>,
+    workers: Workers,
+    device: Device,
+}
+
+impl Prepared {
+    fn new(recipe: &Recipe, model: Model, splits: &Splits, workers: Workers) -> Result<Self, RunError> {
+        let device = workers.device(recipe)?;
+        let threads = workers.threads;
+        let options = recipe.loader_options(threads, workers.group.shard());
+        let (mean, std) = model::mean_and_std(&model.preprocessor);
+        let train = Loader::new(Arc::clone(&splits.train), recipe.train_view([mean, std])?, options.clone())?;
+        let view = View::Evaluate(Box::new(model.preprocessor.clone()));
+        let validation = Loader::new(Arc::clone(&splits.validation), view, options)?;
+        let teacher = match (recipe.loss.distillation, recipe.loss.teacher.as_str()) {
+            (DistillationKind::None, _) => None,
+            (_, "") => {
+                let how = "--set teacher=MODEL, or --set distillation=none";
+                return Err(RunError::Setting(format!("the recipe distils, but names no teacher: {how}")));
+            }
+            (_, name) => {
+                let normalize = &Normalize { mean: mean.to_vec(), std: std.to_vec() };
+                let (classes, steps) = (splits.train.classes(), train.steps());
+                let world = workers.group.shard().world;
+                Some(Teacher::open(name, &Pupil { recipe, classes, normalize, steps, world, threads })?)
+            }
+        };
+        Ok(Self { model, train, validation, teacher, workers, device })
+    }
 }
 
 impl Workers {
@@ -133,20 +167,22 @@ impl Run {
     /// When data, recipe and model do not fit each other, or the folder cannot be used.
     pub fn start(data: &Path, output: &Path, mut recipe: Recipe, workers: Workers) -> Result<Self, RunError> {
         let workers = workers.counted();
-        let splits = open_data(data, &recipe)?;
+        let splits = data::open(data, &recipe.open_options())?;
         let classes = splits.train.classes().to_vec();
         let mut notes = Vec::new();
         let model = model::open(&recipe, &classes, &mut |note| notes.push(note.to_owned()))?;
         if recipe.model.drop_path_rule == DropRule::Auto {
             recipe.model.drop_path_rule = model.rule;
         }
-        let teacher = open_teacher(&recipe, &model, workers.threads)?;
-        let device = workers.device(&recipe)?;
+        recipe.data.size = model.arch.config.image_size[0];
+        let prepared = Prepared::new(&recipe, model, &splits, workers)?;
+        let model = &prepared.model;
         let text = recipe.to_text()?;
         let mut folder = Folder { path: output.to_owned() };
-        if workers.group.is_first() {
+        if prepared.workers.group.is_first() {
             folder = Folder::create(output)?;
-            folder.write_configs(&model.arch, &model.preprocessor)?;
+            let attention = if recipe.attention().is_empty() { &[][..] } else { &recipe.model.attention };
+            folder.write_configs(&model.arch, &model.preprocessor, attention)?;
             folder::write(&folder.file(RECIPE), text.as_bytes())?;
         }
         let preprocessor = model.preprocessor.to_preprocessor_config();
@@ -159,12 +195,14 @@ impl Run {
             classes,
             images: [splits.train.len(), splits.validation.len()],
             metrics_bytes: 0,
+            events_bytes: 0,
             totals: Totals::default(),
             best: None,
             bad_epochs: 0,
+            plateau: None,
             finished: false,
         };
-        let mut run = Self::assemble(recipe, folder, model, &splits, teacher, record, workers, device, notes)?;
+        let mut run = Self::assemble(recipe, folder, prepared, record, notes)?;
         // So that a run that is killed in its first epoch can be resumed.
         run.save()?;
         Ok(run)
@@ -199,7 +237,7 @@ impl Run {
         if let Some(data) = data {
             record.data = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
         }
-        let splits = open_data(&record.data, &recipe)?;
+        let splits = data::open(&record.data, &recipe.open_options())?;
         let images = [splits.train.len(), splits.validation.len()];
         let described = |classes: usize, [train, validation]: [usize; 2]| {
             format!("{train} and {validation} images of {classes} classes")
@@ -219,36 +257,37 @@ impl Run {
         let preprocessor = preprocessor.map_err(|error| damaged(error.to_string()))?;
         let rule = recipe.model.drop_path_rule;
         let model = Model { state: saved.network(folder, &arch)?, arch, preprocessor, rule };
-        let teacher = open_teacher(&recipe, &model, workers.threads)?;
-        let device = workers.device(&recipe)?;
+        let prepared = Prepared::new(&recipe, model, &splits, workers)?;
         record.recipe = recipe.to_text()?;
         // More epochs than before.
         record.finished &= record.position.epoch >= recipe.rates().total_epochs() as u64;
         let folder = Folder { path: folder.to_owned() };
-        if workers.group.is_first() {
+        if prepared.workers.group.is_first() {
             folder::write(&folder.file(RECIPE), record.recipe.as_bytes())?;
         }
-        let mut run = Self::assemble(recipe, folder, model, &splits, teacher, record, workers, device, notes)?;
+        let mut run = Self::assemble(recipe, folder, prepared, record, notes)?;
         let Saved { tensors, .. } = saved;
         run.trainer.load_tensors(&tensors)?;
         Ok(run)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of a run, from two places")]
     fn assemble(
         recipe: Recipe,
         folder: Folder,
-        model: Model,
-        splits: &Splits,
-        teacher: Option<Engine>,
+        prepared: Prepared,
         record: Record,
-        workers: Workers,
-        device: Device,
         notes: Vec<String>,
     ) -> Result<Self, RunError> {
+        let Prepared { model, train, validation, teacher, workers, device } = prepared;
         let Model { arch, state, preprocessor, .. } = model;
-        let (threads, shard) = (workers.threads, workers.group.shard());
-        let options = NetworkOptions { drop_path_rule: recipe.drop_path_rule(), threads, ..NetworkOptions::default() };
+        let options = NetworkOptions {
+            drop_path_rule: recipe.drop_path_rule(),
+            attention: recipe.attention(),
+            freeze_statistics: recipe.model.freeze_statistics,
+            threads: workers.threads,
+            checkpointing: recipe.model.checkpointing,
+            ..NetworkOptions::default()
+        };
         let mut network = Network::new(arch, &state, &options, &device)?;
         network.join(&workers.group, recipe.run.synchronise_norms)?;
         if recipe.model.train == Parts::Heads {
@@ -261,28 +300,11 @@ impl Run {
         if recipe.optimizer.ema > 0.0 {
             trainer.average = Some(Average::new(recipe.optimizer.ema, trainer.network.parameters()));
         }
-        let (mean, std) = model::mean_and_std(&preprocessor);
-        let mut transform = recipe.transform()?;
-        (transform.mean, transform.std) = (mean, std);
-        let mix = recipe.mix()?;
-        // Mixed labels are smoothed before they are mixed, others by the loss.
-        let smoothing = if mix.is_some() { recipe.loss.smoothing as f32 } else { 0.0 };
-        let view = TrainView { mix, smoothing, repeats: recipe.augment.repeats, ..TrainView::new(transform) };
-        let view = TrainView { orientation: Orientation::Ignore, ..view };
-        let options = LoaderOptions {
-            seed: recipe.run.seed,
-            workers: threads,
-            shard,
-            ..LoaderOptions::new(recipe.run.batch / shard.world)
+        let logs = match workers.group.is_first() {
+            true => Some((Journal::open(&folder, record.metrics_bytes)?, Events::open(&folder, record.events_bytes)?)),
+            false => None,
         };
-        let train = Loader::new(Arc::clone(&splits.train), View::Train(Box::new(view)), options.clone())?;
-        let view = View::Evaluate(Box::new(preprocessor.clone()));
-        let validation = Loader::new(Arc::clone(&splits.validation), view, options)?;
-        let journal = match shard.rank {
-            0 => Some(Journal::open(&folder, record.metrics_bytes)?),
-            _ => None,
-        };
-        Ok(Self { recipe, folder, preprocessor, train, validation, trainer, teacher, record, journal, workers, notes })
+        Ok(Self { recipe, folder, preprocessor, train, validation, trainer, teacher, record, logs, workers, notes })
     }
 
     /// The folder.
@@ -299,28 +321,4 @@ impl Run {
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
     }
-}
-
-/// Opens the teacher that the recipe asks for.
-fn open_teacher(recipe: &Recipe, student: &Model, threads: usize) -> Result<Option<Engine>, RunError> {
-    if recipe.loss.distillation == DistillationKind::None {
-        return Ok(None);
-    }
-    let name = &recipe.loss.teacher;
-    if name.is_empty() {
-        let how = "--set teacher=MODEL, or --set distillation=none";
-        return Err(RunError::Setting(format!("the recipe distils, but names no teacher: {how}")));
-    }
-    let teacher = Checkpoint::open(&model::parse_source(name)?, &ModelOptions::default())?;
-    let (classes, own) = (teacher.config().num_labels, student.arch.config.num_labels);
-    if classes != own {
-        return Err(RunError::Setting(format!("the teacher {name} knows {classes} classes, the data set has {own}")));
-    }
-    if teacher.preprocessor().normalize != student.preprocessor.normalize {
-        return Err(RunError::Setting(format!(
-            "the teacher {name} was trained on images of another mean or deviation"
-        )));
-    }
-    let options = swiftformer::model::ModelOptions { threads, ..Default::default() };
-    Ok(Some(Engine::new(&teacher, &options)?))
 }

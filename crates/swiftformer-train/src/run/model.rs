@@ -1,15 +1,17 @@
 //! The network that a run starts from.
 
 use swiftformer::{
-    arch::{Arch, TailKind},
+    arch::{Arch, Block, Leaf, TailKind},
     checkpoint::{Checkpoint, ModelSource, OpenOptions},
     config::Reading,
     image::{Normalize, Preprocessor},
+    tensor::RawTensor,
     weights::state::StateDict,
 };
 
 use super::RunError;
 use crate::{
+    model::ablation::StageAttention,
     recipe::{DropRule, HeadChoice, Recipe},
     rng::{HEADS, Rng},
 };
@@ -41,9 +43,10 @@ pub(super) fn open(recipe: &Recipe, classes: &[String], note: &mut dyn FnMut(&st
         return Err(RunError::Setting(format!("{} takes images of {channels} channels, not 3", checkpoint.name())));
     }
     if !fresh {
-        if !start.depths.is_empty() || !start.embed_dims.is_empty() || start.layer_scale > 0.0 {
-            let keys = "model.depths, model.embed_dims and model.layer_scale are for random weights";
-            let how = "--set depths=[] --set embed_dims=[] --set layer_scale=0";
+        let sizes = !start.depths.is_empty() || !start.embed_dims.is_empty() || start.layer_scale > 0.0;
+        if sizes || !start.dialect.is_empty() || !start.attention.is_empty() {
+            let keys = "model.depths, embed_dims, layer_scale, dialect and attention are for random weights";
+            let how = "--set depths=[] --set embed_dims=[] --set layer_scale=0 --set dialect= --set attention=[]";
             return Err(RunError::Setting(format!("{keys}, not for those of {}: {how}", checkpoint.name())));
         }
         fit_heads(&mut checkpoint, recipe, classes, note)?;
@@ -60,19 +63,57 @@ pub(super) fn open(recipe: &Recipe, classes: &[String], note: &mut dyn FnMut(&st
         if start.layer_scale > 0.0 {
             config.layer_scale_init_value = start.layer_scale;
         }
+        if !start.dialect.is_empty() {
+            config.dialect =
+                Some(start.dialect.parse().map_err(|why| RunError::Setting(format!("model.dialect: {why}")))?);
+        }
         config.num_labels = classes.len();
     }
     config.id2label = classes.to_vec();
-    config.image_size = [recipe.data.size; 2];
+    let own_size = config.image_size;
+    if recipe.data.size > 0 {
+        config.image_size = [recipe.data.size; 2];
+    } else if own_size[0] != own_size[1] {
+        let why = format!("{} takes images of {own_size:?}: give the size of squares by data.size", checkpoint.name());
+        return Err(RunError::Setting(why));
+    }
+    let size = config.image_size;
     config.drop_path_rate = start.drop_path;
     config.dialect = Some(config.effective_dialect());
     let arch = Arch::build(&config.with_reading(Reading::HuggingFace)?, TailKind::Classifier)?;
-    let state = if fresh { StateDict::initialised(&arch, recipe.run.seed) } else { checkpoint.state().clone() };
-    let mut preprocessor = recipe.preset()?.preprocessor(recipe.data.size, recipe.data.size);
-    if let Some(normalize) = checkpoint.preprocessor().normalize.as_ref().filter(|n| n.mean.len() == 3) {
+    let state = if fresh { initialised(&arch, recipe) } else { checkpoint.state().clone() };
+    let own = checkpoint.preprocessor();
+    let mut preprocessor = match recipe.preset()? {
+        Some(preset) => preset.preprocessor(size[0], size[1]),
+        None if size == own_size => own.clone(),
+        None => {
+            let why = "data.preprocess is empty, for the model's own, but data.size is not the model's: name one of hf, timm, \
+                       original, original-0.9";
+            return Err(RunError::Setting(why.into()));
+        }
+    };
+    if let Some(normalize) = own.normalize.as_ref().filter(|n| n.mean.len() == 3) {
         preprocessor.normalize = Some(normalize.clone());
     }
     Ok(Model { arch, state, preprocessor, rule })
+}
+
+/// Random weights; temperatures of transposed attention begin at 1.
+fn initialised(arch: &Arch, recipe: &Recipe) -> StateDict {
+    let mut state = StateDict::initialised(arch, recipe.run.seed);
+    for (stage, kind) in arch.stages.iter().zip(recipe.attention()) {
+        for block in &stage.blocks {
+            if let (Block::Attention(block), StageAttention::Transposed) = (block, kind) {
+                let module = block.attention.token_weights;
+                let ones =
+                    state.get(module, Leaf::Value).map(|old| RawTensor::from_f32(old.shape(), &vec![1.0; stage.dim]));
+                if let Some(Ok(ones)) = ones {
+                    state.insert(module, Leaf::Value, ones);
+                }
+            }
+        }
+    }
+    state
 }
 
 /// Gives a trained model the heads that `classes` need.

@@ -23,12 +23,13 @@ const TOP: f64 = 30.0;
 const BOTTOM: f64 = 28.0;
 
 /// Text that is safe inside SVG.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let visible: String = text.chars().filter(|character| !character.is_control()).collect();
     visible.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-fn document(width: f64, height: f64, body: &str) -> String {
+/// A whole picture of `width` x `height` with white behind it.
+pub(super) fn document(width: f64, height: f64, body: &str) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
          font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{body}</svg>\n"

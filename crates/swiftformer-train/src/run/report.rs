@@ -46,10 +46,10 @@ pub struct StepReport {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// Share of images whose label has the greatest logit.
-    #[serde(with = "bits")]
+    #[serde(with = "crate::bits")]
     pub top1: f64,
     /// Mean cross entropy.
-    #[serde(with = "bits")]
+    #[serde(with = "crate::bits")]
     pub loss: f64,
 }
 
@@ -96,17 +96,4 @@ pub struct Summary {
     pub best: Option<(u64, Score)>,
     /// Images that could not be read.
     pub broken: Vec<String>,
-}
-
-/// Numbers that are stored to the last bit, which decimal text does not promise.
-pub(super) mod bits {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(value.to_bits())
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-        u64::deserialize(deserializer).map(f64::from_bits)
-    }
 }

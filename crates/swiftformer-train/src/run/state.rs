@@ -15,11 +15,8 @@ use swiftformer::{
     },
 };
 
-use super::{
-    RunError, folder,
-    report::{Score, bits},
-};
-use crate::{data::Position, trainer::Trainer};
+use super::{RunError, folder, report::Score};
+use crate::{data::Position, schedule::PlateauState, trainer::Trainer};
 
 /// The tensor that holds the record as JSON.
 const RECORD: &str = "record";
@@ -38,17 +35,22 @@ pub(super) struct Record {
     /// Images to train and to judge with.
     pub(super) images: [usize; 2],
     pub(super) metrics_bytes: u64,
+    #[serde(default)]
+    pub(super) events_bytes: u64,
     pub(super) totals: Totals,
     pub(super) best: Option<(u64, Score)>,
     /// Epochs since.
     pub(super) bad_epochs: usize,
+    /// Where a schedule by plateaus stands.
+    #[serde(default)]
+    pub(super) plateau: Option<PlateauState>,
     pub(super) finished: bool,
 }
 
 /// Sums over the images of the epoch so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Totals {
-    #[serde(with = "bits")]
+    #[serde(with = "crate::bits")]
     pub(super) loss: f64,
     pub(super) correct: u64,
     pub(super) images: u64,

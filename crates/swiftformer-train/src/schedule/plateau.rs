@@ -1,5 +1,7 @@
 //! A learning rate that falls when a measure stops improving.
 
+use serde::{Deserialize, Serialize};
+
 /// When a plateau lowers the rate: PyTorch's `ReduceLROnPlateau` with a relative threshold, behind timm's warm-up.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PlateauOptions {
@@ -23,12 +25,14 @@ pub struct PlateauOptions {
     pub larger_is_better: bool,
 }
 
-/// What a plateau schedule remembers; stored with a run.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// What a plateau schedule remembers; stored with a run, to the last bit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlateauState {
     /// The current rate.
+    #[serde(with = "crate::bits")]
     pub lr: f64,
     /// The best value so far.
+    #[serde(with = "crate::bits::optional")]
     pub best: Option<f64>,
     /// Epochs since.
     pub bad_epochs: usize,

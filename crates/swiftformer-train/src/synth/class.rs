@@ -1,6 +1,7 @@
 //! What there is to see.
 
-/// The classes: things with an outline, and stuff that fills a picture.
+/// The classes: things with an outline, and stuff that fills a picture. A dozen, and some more that a model of the dozen has
+/// never seen, to fine-tune it to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// Red, green or yellow, with a stem.
@@ -27,10 +28,22 @@ pub enum Class {
     TennisBall,
     /// Three lamps, one of them lit.
     TrafficLight,
+    /// A ribbed green column with arms.
+    Cactus,
+    /// A spotted beetle.
+    Ladybird,
+    /// A spotted cap on a pale stem.
+    Mushroom,
+    /// A sharpened stick with a coloured coat.
+    Pencil,
+    /// Two or three balls of snow with a face.
+    Snowman,
+    /// A dome of coloured panels with a crook.
+    Umbrella,
 }
 
 impl Class {
-    /// Every class, in the order of their names: labels are positions here.
+    /// The dozen, in the order of their names: labels are positions here.
     pub const ALL: [Self; 12] = [
         Self::Apple,
         Self::Banana,
@@ -46,7 +59,11 @@ impl Class {
         Self::TrafficLight,
     ];
 
-    /// The classes with an outline.
+    /// Further classes, all with an outline, in the order of their names.
+    pub const MORE: [Self; 6] =
+        [Self::Cactus, Self::Ladybird, Self::Mushroom, Self::Pencil, Self::Snowman, Self::Umbrella];
+
+    /// Those of the dozen that have an outline.
     pub const THINGS: [Self; 9] = [
         Self::Apple,
         Self::Banana,
@@ -77,10 +94,16 @@ impl Class {
             Self::Sunset => "sunset",
             Self::TennisBall => "tennis ball",
             Self::TrafficLight => "traffic light",
+            Self::Cactus => "cactus",
+            Self::Ladybird => "ladybird",
+            Self::Mushroom => "mushroom",
+            Self::Pencil => "pencil",
+            Self::Snowman => "snowman",
+            Self::Umbrella => "umbrella",
         }
     }
 
-    /// The position in [`Self::ALL`].
+    /// The position in [`Self::ALL`]; further classes follow behind it.
     pub fn label(self) -> usize {
         self as usize
     }

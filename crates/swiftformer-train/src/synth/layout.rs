@@ -64,11 +64,32 @@ impl Task {
     }
 }
 
+/// Which classes are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Classes {
+    /// [`Class::ALL`]; to detect, those of them with an outline.
+    #[default]
+    Dozen,
+    /// [`Class::MORE`], to classify only.
+    More,
+}
+
+impl Classes {
+    fn list(self) -> &'static [Class] {
+        match self {
+            Self::Dozen => &Class::ALL,
+            Self::More => &Class::MORE,
+        }
+    }
+}
+
 /// What is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SynthOptions {
     /// What it is for.
     pub task: Task,
+    /// What there is to see.
+    pub classes: Classes,
     /// Pictures in all; a tenth is for validation.
     pub images: usize,
     /// Another seed gives other pictures.
@@ -89,12 +110,15 @@ impl SynthOptions {
     /// `images` pictures of the task's own size.
     pub fn new(task: Task, images: usize, seed: u64) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { task, images, seed, side: task.default_side(), threads }
+        Self { task, classes: Classes::Dozen, images, seed, side: task.default_side(), threads }
     }
 
     fn check(&self) -> Result<(), SynthError> {
         // Each class, or each part, needs a picture.
-        let least = if self.task == Task::Classify { 2 * Class::ALL.len() } else { 2 };
+        if self.task != Task::Classify && self.classes != Classes::Dozen {
+            return Err(SynthError::Setting("further classes are there to classify only".to_owned()));
+        }
+        let least = if self.task == Task::Classify { 2 * self.classes.list().len() } else { 2 };
         if !(least..=Self::MAX_IMAGES).contains(&self.images) {
             let (images, most) = (self.images, Self::MAX_IMAGES);
             return Err(SynthError::Setting(format!("{images} pictures: {least} are the fewest, {most} the most")));
@@ -108,7 +132,7 @@ impl SynthOptions {
 
     /// Whether picture `number` is for validation: the last tenth of each class, or of all, at least one.
     fn validates(&self, number: usize) -> bool {
-        let classes = if self.task == Task::Classify { Class::ALL.len() } else { 1 };
+        let classes = if self.task == Task::Classify { self.classes.list().len() } else { 1 };
         let (turn, class) = (number / classes, number % classes);
         let count = (self.images - class).div_ceil(classes);
         turn >= count - (count / 10).max(1)
@@ -149,7 +173,7 @@ pub fn generate(
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let failed = Mutex::new(None);
     let notes = Mutex::new(vec![None; options.images]);
-    for path in folders(options.task) {
+    for path in folders(options) {
         create(&folder.join(path))?;
     }
     let work = || {
@@ -196,14 +220,15 @@ enum Note {
     Segment { pixels: [usize; Class::ALL.len() + 1] },
 }
 
-fn folders(task: Task) -> Vec<PathBuf> {
+fn folders(options: &SynthOptions) -> Vec<PathBuf> {
     let under = |folders: [&str; 2], names: [&str; 2]| {
         folders.into_iter().flat_map(|folder| names.map(|name| Path::new(folder).join(name))).collect()
     };
-    match task {
+    match options.task {
         Task::Classify => {
-            let class = |folder: &'static str| Class::ALL.map(|class| Path::new(folder).join(class.name()));
-            [class("train"), class("val")].concat()
+            let classes = options.classes.list();
+            let both = ["train", "val"].into_iter();
+            both.flat_map(|part| classes.iter().map(move |class| Path::new(part).join(class.name()))).collect()
         }
         Task::Detect => ["train2017", "val2017", "annotations"].map(PathBuf::from).to_vec(),
         Task::Segment => under(["images", "annotations"], ["training", "validation"]),
@@ -222,7 +247,8 @@ fn write_picture(folder: &Path, options: &SynthOptions, number: usize) -> Result
     let of_things = |stuff| Scene::of_things(stuff, options.seed, number as u64, sides(options, number)).paint();
     match options.task {
         Task::Classify => {
-            let class = Class::ALL[number % Class::ALL.len()];
+            let classes = options.classes.list();
+            let class = classes[number % classes.len()];
             let Picture { image, .. } = Scene::of_class(class, options.seed, number as u64, options.side).paint();
             let part = if validates { "val" } else { "train" };
             write_image(&folder.join(part).join(class.name()).join(format!("{number:06}.png")), &image)?;
@@ -255,8 +281,8 @@ struct About {
 
 fn write_about(folder: &Path, options: &SynthOptions) -> Result<(), SynthError> {
     let &SynthOptions { task, images, seed, side, .. } = options;
-    let classes = if task == Task::Detect { Class::THINGS.to_vec() } else { Class::ALL.to_vec() };
-    let classes = classes.into_iter().map(Class::name).collect();
+    let classes = if task == Task::Detect { &Class::THINGS } else { options.classes.list() };
+    let classes = classes.iter().map(|class| class.name()).collect();
     write_json(&folder.join("synth.json"), &About { task: task.name(), images, seed, side, classes })
 }
 

@@ -1,4 +1,4 @@
-//! A data set drawn by rule: a dozen classes of things that anybody recognises, for demonstrations and tests.
+//! A data set drawn by rule: a dozen classes of things that anybody recognises and six more, for demonstrations and tests.
 //!
 //! Pose, size, colours, background, light, blur, noise and things in the way vary. Everything follows from a seed: the same
 //! options give the same bytes on every machine.
@@ -14,7 +14,7 @@ mod things;
 use swiftformer::image::RgbImage;
 
 pub use class::Class;
-pub use layout::{SynthError, SynthOptions, Task, generate};
+pub use layout::{Classes, SynthError, SynthOptions, Task, generate};
 use scene::Scene;
 
 /// Picture `number` of a data set with the seed `seed`: `side` × `side` pixels that show one `class`.

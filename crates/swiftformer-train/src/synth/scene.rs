@@ -41,6 +41,7 @@ impl Placed {
             Class::TrafficLight | Class::Dice => 0.3,
             Class::Clock => 0.35,
             Class::Apple | Class::Fish => 0.6,
+            Class::Cactus | Class::Mushroom | Class::Snowman | Class::Umbrella => 0.35,
             _ => std::f64::consts::PI,
         };
         let angle = rng.range(-lean, lean);

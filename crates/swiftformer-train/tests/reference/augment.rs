@@ -10,7 +10,7 @@ use swiftformer_train::{
         blur::gaussian_blur,
         cut, cutmix_window,
         hue::adjust_hue,
-        mixed_targets, pillow,
+        mixed_targets, paste, pillow,
     },
     rng::Rng,
 };
@@ -274,6 +274,21 @@ fn each_mode_mixes_what_it_says() {
     assert_ne!(element[0], element[5]);
     assert_eq!(run(MixMode::Pair, 5)[2], 1.0);
     assert!(!Mix::new(0.0, 0.0).is_active());
+}
+
+#[test]
+fn erasing_puts_noise_where_timm_puts_it() {
+    let golden = Golden::open("augment/erase.safetensors");
+    for case in 0..3 {
+        let floats = |name: &str| golden.floats(&format!("{case}.{name}"));
+        let [top, left, high, wide] = std::array::from_fn(|at| floats("box")[at] as usize);
+        let window = Window { rows: top..top + high, columns: left..left + wide };
+        let (mut values, noise) = (floats("x"), floats("noise"));
+        let mut noise = noise.into_iter();
+        paste(&mut values, [32, 40], &window, |_| noise.next().unwrap());
+        assert!(noise.next().is_none());
+        assert_eq!(values, floats("out"), "{case}");
+    }
 }
 
 #[test]

@@ -58,7 +58,7 @@ impl fmt::Display for DialectSource {
 /// use swiftformer::checkpoint::{Checkpoint, ModelSource, OpenOptions};
 ///
 /// let demo = Checkpoint::open(&ModelSource::Demo, &OpenOptions::default())?;
-/// assert_eq!(demo.config().embed_dims, [16, 24, 32, 48]);
+/// assert_eq!(demo.config().label(3), "clock");
 /// # Ok::<(), swiftformer::checkpoint::CheckpointError>(())
 /// ```
 #[derive(Clone, Debug)]

@@ -9,6 +9,7 @@ use crate::{
     arch::TailKind,
     aside::Aside,
     config::ConfigError,
+    tensor::{DType, TensorMap},
     weights::{
         hdf5::{self, keras::KerasWeights},
         names::Layout,
@@ -21,6 +22,8 @@ use crate::{
 pub struct SaveOptions {
     /// Replace what stands at the target.
     pub overwrite: bool,
+    /// Round weights to this type ([`DType::F32`], [`DType::F16`] or [`DType::BF16`]); `None` keeps each as it is.
+    pub dtype: Option<DType>,
 }
 
 /// Entries of a PyTorch file beside the state dict: the texts of a folder's `config.json` and
@@ -56,15 +59,15 @@ impl Checkpoint {
         }
         let aside = Aside::new(target).map_err(|source| failed(target, source))?;
         if layout == Layout::Original && is_file {
-            self.write_original(aside.path())?;
+            self.write_original(aside.path(), options)?;
         } else {
             fs::create_dir(aside.path()).map_err(|source| failed(aside.path(), source))?;
-            self.write_folder(aside.path(), layout)?;
+            self.write_folder(aside.path(), layout, options)?;
         }
         aside.move_to(target).map_err(|source| failed(target, source))
     }
 
-    fn write_folder(&self, folder: &Path, layout: Layout) -> Result<(), CheckpointError> {
+    fn write_folder(&self, folder: &Path, layout: Layout, options: SaveOptions) -> Result<(), CheckpointError> {
         let text = |name: &str, text: String| {
             let path = folder.join(name);
             fs::write(&path, text).map_err(|source| failed(&path, source))
@@ -79,9 +82,9 @@ impl Checkpoint {
                 text("preprocessor_config.json", pretty(&preprocessor)?)?;
             }
             Layout::Timm => text("config.json", self.config().to_timm_json(self.pretrained_cfg()?)?)?,
-            Layout::Original => return self.write_original(&folder.join("model.pth")),
+            Layout::Original => return self.write_original(&folder.join("model.pth"), options),
         }
-        let tensors = self.state.to_tensors(&self.arch_in(layout)?, layout);
+        let tensors = self.tensors(layout, options)?;
         if layout != Layout::TensorFlow {
             let path = folder.join("model.safetensors");
             return safetensors::write_file(&path, &tensors).map_err(|error| failed(&path, io::Error::other(error)));
@@ -95,10 +98,10 @@ impl Checkpoint {
         write().map_err(|source| failed(&path, source))
     }
 
-    fn write_original(&self, path: &Path) -> Result<(), CheckpointError> {
+    fn write_original(&self, path: &Path, options: SaveOptions) -> Result<(), CheckpointError> {
         let mut config = self.config().with_reading(crate::config::Reading::Original)?;
         config.dialect = Some(self.config().effective_dialect());
-        let tensors = self.state.to_tensors(&self.arch_in(Layout::Original)?, Layout::Original);
+        let tensors = self.tensors(Layout::Original, options)?;
         let mut entries = vec![(CONFIG_ENTRY.to_owned(), config.to_hf_json()?)];
         match self.preprocessor.to_preprocessor_config() {
             Ok(preprocessor) => entries.push((PREPROCESSOR_ENTRY.to_owned(), pretty(&preprocessor)?)),
@@ -106,6 +109,17 @@ impl Checkpoint {
         }
         let options = torch::WriteOptions { key: Some("model".into()), entries };
         torch::write_file(path, &tensors, &options).map_err(|error| failed(path, io::Error::other(error)))
+    }
+
+    /// The layout's tensors, rounded where that was asked for.
+    fn tensors(&self, layout: Layout, options: SaveOptions) -> Result<TensorMap, CheckpointError> {
+        let tensors = self.state.to_tensors(&self.arch_in(layout)?, layout);
+        let Some(dtype) = options.dtype else { return Ok(tensors) };
+        let rounded = tensors.into_iter().map(|(name, tensor)| match tensor.rounded_to(dtype) {
+            Some(tensor) => Ok((name, tensor)),
+            None => Err(CheckpointError::Edit(format!("{name} does not fit into {}", dtype.name()))),
+        });
+        rounded.collect()
     }
 
     /// The network described in the layout's own terms: numbering depends on it.

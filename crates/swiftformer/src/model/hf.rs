@@ -54,7 +54,11 @@ macro_rules! pretrained {
             /// # Errors
             /// As [`Checkpoint::save`].
             pub fn save_pretrained(&self, folder: &Path) -> Result<(), ModelError> {
-                Ok(self.checkpoint.save(folder, Layout::HuggingFace, SaveOptions { overwrite: true })?)
+                Ok(self.checkpoint.save(
+                    folder,
+                    Layout::HuggingFace,
+                    SaveOptions { overwrite: true, ..SaveOptions::default() },
+                )?)
             }
 
             /// Config, weights and preprocessing.

@@ -117,7 +117,7 @@ impl Report {
             "dialect_hint": self.hint,
             "normalize_qk": self.normalize_qk,
             "token_weights": { "rms": self.token_weights.rms, "verdict": self.verdict },
-            "random_weights": self.is_demo,
+            "demo": self.is_demo,
             "stages": stages,
             "preprocessing": self.preprocessing,
             "config": self.config,
@@ -167,7 +167,7 @@ impl fmt::Display for Report {
         let mut fact = |name: &str, value: &str| writeln!(f, "{name:<15} {value}");
         fact("model", &self.name)?;
         if self.is_demo {
-            fact("", "random weights: its answers mean nothing")?;
+            fact("", "knows twelve drawn things and nothing else")?;
         }
         fact("variant", &variant)?;
         fact("layout", self.layout)?;

@@ -12,8 +12,8 @@ use crate::{console, interrupt, outcome::Outcome, progress::Progress};
 
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
-    swiftformer_kernels::train::keep_freed_memory();
     let workers = super::processes::workers(args)?;
+    swiftformer_train::process::prepare(workers.threads);
     let group = workers.group.clone();
     let result = train(args, workers);
     if result.is_err() {

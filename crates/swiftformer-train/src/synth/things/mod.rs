@@ -4,8 +4,10 @@
 //! or nothing outside of the outline. All that varies between two apples is drawn once, into a [`Look`].
 
 mod fruit;
+mod garden;
 mod nature;
 mod objects;
+mod playthings;
 
 use super::{Class, colour::Colour};
 use crate::rng::Rng;
@@ -73,6 +75,12 @@ pub(super) fn paint(class: Class, look: &Look, x: f64, y: f64) -> Option<Colour>
         Class::Leaf => nature::leaf(look, x, y),
         Class::TennisBall => objects::tennis_ball(look, x, y),
         Class::TrafficLight => objects::traffic_light(look, x, y),
+        Class::Cactus => garden::cactus(look, x, y),
+        Class::Ladybird => garden::ladybird(look, x, y),
+        Class::Mushroom => garden::mushroom(look, x, y),
+        Class::Pencil => playthings::pencil(look, x, y),
+        Class::Snowman => playthings::snowman(look, x, y),
+        Class::Umbrella => playthings::umbrella(look, x, y),
         Class::BrickWall | Class::StarrySky | Class::Sunset => None,
     }
 }
