@@ -266,7 +266,7 @@ impl Run {
             return Ok(());
         }
         // Where the data set lies may differ between machines.
-        let record = Record { data: PathBuf::new(), metrics_bytes: 0, ..self.record.clone() };
+        let record = Record { data: PathBuf::new(), metrics_bytes: 0, events_bytes: 0, ..self.record.clone() };
         let record = serde_json::to_vec(&record).map_err(|error| RunError::Setting(error.to_string()))?;
         self.workers.group.agree("its recipe, data set or saved state is another", &record)?;
         let mut weights = DefaultHasher::new();
