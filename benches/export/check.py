@@ -47,13 +47,16 @@ def run(*command) -> None:
     subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
 
 
+MEAN, STD = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+
+
 def onnxruntime_logits(path: Path, images: np.ndarray) -> np.ndarray:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return session.run(["logits"], {"pixel_values": images})[0]
+    return session.run(["logits"], {session.get_inputs()[0].name: images})[0]
 
 
 def openvino_logits(path: Path, images: np.ndarray) -> np.ndarray:
@@ -71,7 +74,10 @@ def check(program: Path, model: Path, dialect: str, size: tuple[int, int], preci
     run(program, "export", model, path, "--force", "--dialect", dialect, "--size", f"{size[0]}x{size[1]}",
         "--precision", precision, *more)
     onnx.checker.check_model(str(path), full_check=True)
-    images = images.astype(np.float16 if precision == "f16" else np.float32)
+    if "--with-preprocessing" in more:
+        images = np.rint((images * STD + MEAN) * 255).astype(np.uint8).transpose(0, 2, 3, 1)
+    else:
+        images = images.astype(np.float16 if precision == "f16" else np.float32)
     worst = {}
     for name, logits in (("onnxruntime", onnxruntime_logits), ("openvino", openvino_logits)):
         worst[name] = float(np.abs(logits(path, images).astype(np.float64) - reference).max())
@@ -97,12 +103,13 @@ def main() -> int:
         model = weights(args.folder, variant)
         sizes = [(75, 107), (64, 96)] if variant in ("odd", "narrow") else [(224, 224), (192, 640)]
         for size in sizes:
-            images = np.random.default_rng(1).standard_normal((1, 3, *size)).astype(np.float32)
+            image = np.random.default_rng(1).integers(0, 256, (1, 3, *size)).astype(np.float32)
+            images = (image / 255 - MEAN) / STD
             for dialect in ("sum", "l2"):
                 reference = ours(args.program, model, images, dialect, args.folder)
                 runs = [("f32", []), ("f16", [])]
                 if variant in ("odd", "xs"):
-                    runs += [("f32", ["--gelu", "op"]), ("f32", ["--batch", "dynamic"])]
+                    runs += [("f32", ["--gelu", "op"]), ("f32", ["--batch", "dynamic"]), ("f32", ["--with-preprocessing"])]
                 for precision, more in runs:
                     good &= check(args.program, model, dialect, size, precision, more, args.folder, reference, images)
     return 0 if good else 1

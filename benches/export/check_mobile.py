@@ -4,8 +4,8 @@
     cargo build --release --package swiftformer-cli
     python benches/export/check_mobile.py --program target/release/swiftformer --folder /tmp/export
 
-Outputs lie within 1e-4 (f32) or 2e-2 (f16) of the program's, and XNNPACK, LiteRT's engine for processors, takes every operator in
-one piece. The models are those of check.py.
+Outputs lie within 1e-4 (f32) or 2e-2 (f16) of the program's, times the standard deviation of the logits where that is above 1, and
+XNNPACK, LiteRT's engine for processors, takes every operator in one piece. The models are those of check.py.
 """
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from check import TOLERANCE, run, weights
 MEAN, STD = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
 # Options of the odd models' further exports, and how far their outputs may lie from f32's.
 MORE = {
-    "--gelu tanh": 2e-3,
-    "--norm qnn": 1e-4,
+    "--gelu tanh": 1e-2,
+    # Another function: ε is added to the norm rather than bounding it.
+    "--norm qnn": 5e-2,
     "--with-preprocessing": 1e-4,
     "--outputs probabilities": 1e-4,
     "--outputs embedding": 1e-4,
@@ -66,14 +67,16 @@ def left_over(interpreter) -> str:
     return ", ".join(step["op_name"] for step in operators if step is not delegates[0] and outside & set(step["outputs"]))
 
 
-def ncnn(folder: Path, image: np.ndarray) -> tuple[dict[str, np.ndarray], str]:
-    """Outputs for an image [H, W, C]."""
+def ncnn(folder: Path, image: np.ndarray, halves: bool) -> tuple[dict[str, np.ndarray], str]:
+    """Outputs for an image [H, W, C]. With `halves` ncnn may use 16 bits where it likes to, as it does unless told otherwise."""
     import ncnn as engine
 
     info = json.loads((folder / "model.json").read_text())
     net = engine.Net()
     net.opt.num_threads = 2
     net.opt.use_vulkan_compute = False
+    if not halves:
+        net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
     if net.load_param(str(folder / "model.ncnn.param")) or net.load_model(str(folder / "model.ncnn.bin")):
         raise RuntimeError("ncnn cannot read the model")
     extractor = net.create_extractor()
@@ -100,6 +103,7 @@ class Checks:
         levels = np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8)
         pixels = ((levels / 255 - MEAN) / STD).astype(np.float32)
         expected = ours(self.program, model, pixels.transpose(2, 0, 1)[None].copy(), dialect, self.folder)
+        deviation = float(expected["logits"].std())
         runs = [(precision, "", TOLERANCE[precision]) for precision in ("f32", "f16")]
         if model.name in ("odd", "narrow"):
             runs += [("f32", more, tolerance) for more, tolerance in MORE.items()]
@@ -109,11 +113,12 @@ class Checks:
                 run(self.program, "export", model, target, "--format", form, "--force", "--dialect", dialect, "--size",
                     f"{size[0]}x{size[1]}", "--precision", precision, *more.split())
                 image = levels if more == "--with-preprocessing" else pixels
-                found, left = (litert if form == "litert" else ncnn)(target, image)
+                found, left = litert(target, image) if form == "litert" else ncnn(target, image, precision == "f16")
                 worst = max(float(np.abs(value - expected[name]).max()) for name, value in found.items())
                 # Not a number is no small difference.
-                good = worst <= tolerance and not left
-                cells = [form, model.name, dialect, f"{size[0]}x{size[1]}", precision, more or "-", f"{worst:.1e}"]
+                good = worst <= tolerance * max(1.0, deviation) and not left
+                cells = [form, model.name, dialect, f"{size[0]}x{size[1]}", precision, more or "-", f"{deviation:.1f}",
+                         f"{worst:.1e}"]
                 print("| " + " | ".join(cells + [left or "-" if form == "litert" else "", "ok" if good else "MISS"]) + " |",
                       flush=True)
                 self.rows += 1
@@ -128,13 +133,14 @@ def main() -> int:
     parser.add_argument("--variants", nargs="*", default=["odd", "narrow", "xs", "s", "l1", "l3"])
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
-    print("| format | model | dialect | size | precision | options | largest difference | outside of XNNPACK | |")
-    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    print("| format | model | dialect | size | precision | options | deviation of the logits | largest difference | outside of XNNPACK | |")
+    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
     checks = Checks(args.program, args.folder, args.formats)
     for variant in args.variants:
         model = weights(args.folder, variant)
-        for size in [(75, 107), (64, 96)] if variant in ("odd", "narrow") else [(224, 224), (192, 640)]:
-            for dialect in ("sum", "l2"):
+        small = variant in ("odd", "narrow")
+        for size in [(75, 107), (64, 96)] if small else [(224, 224), (192, 640)]:
+            for dialect in ("sum", "l2", "softmax", "raw") if small else ("sum", "l2"):
                 checks.check(model, dialect, size)
     print(f"\n{checks.rows} exports, {checks.misses} misses")
     return 1 if checks.misses else 0

@@ -61,6 +61,7 @@ def in_ncnn(param: Path, weights_file: Path, source: str, sink: str):
     net = ncnn.Net()
     net.opt.num_threads = 1
     net.opt.use_vulkan_compute = False
+    net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
     if net.load_param(str(param)) or net.load_model(str(weights_file)):
         raise RuntimeError("ncnn cannot read the model")
     image = ncnn.Mat(np.ascontiguousarray(IMAGE.transpose(2, 0, 1))).clone()

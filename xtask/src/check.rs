@@ -10,7 +10,7 @@ use anyhow::Result;
 use crate::{
     Outcome,
     command::{cargo, output, succeeds},
-    rules,
+    page, rules,
 };
 
 /// How one step ended.
@@ -23,7 +23,7 @@ enum Ended {
 
 /// The features that are checked, of all packages.
 const FEATURES: &str = "swiftformer/hub,swiftformer-train/engine,swiftformer-train/parquet,swiftformer-cli/train,\
-                        swiftformer-cli/parquet,xtask/verify-hub";
+                        swiftformer-cli/parquet,swiftformer-cli/serve,swiftformer-cli/verify,xtask/verify-hub";
 
 /// Features that need what a machine that checks may lack, and minutes more to build: a graphics card's toolkit, an MPI.
 #[cfg(test)]
@@ -34,7 +34,7 @@ type Step = (&'static str, fn() -> Result<Ended>);
 /// Tests come last because they must compile everything into programs. They run in the dev profile: it optimises the
 /// kernels fully, dependencies and the rest a little, and spares each of about fifteen test programs the link-time
 /// optimisation of the release profile, which takes longer than the tests do.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("format", || ran(&mut cargo(&["fmt", "--all", "--check"])?)),
     ("file rules", file_rules),
     ("spelling", || tool("typos", &[], "cargo install typos-cli")),
@@ -46,6 +46,7 @@ const STEPS: [Step; 9] = [
     ("documentation", documentation),
     ("tests", || ran(&mut cargo(&["test", "--workspace", "--features", FEATURES, "--lib", "--bins", "--tests"])?)),
     ("examples in documentation", || ran(&mut cargo(&["test", "--workspace", "--features", FEATURES, "--doc"])?)),
+    ("page", page_in_a_browser),
 ];
 
 /// Runs every step and prints how long each took; the first failure ends it unless `keep_going`.
@@ -105,6 +106,17 @@ fn documentation() -> Result<Ended> {
     let arguments = ["doc", "--workspace", "--exclude", "swiftformer-cli", "--no-deps", "--features", &features];
     let mut cargo = cargo(&arguments)?;
     ran(cargo.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn page_in_a_browser() -> Result<Ended> {
+    Ok(match page::test(false)? {
+        Ok(true) => Ended::Well,
+        Ok(false) => Ended::Badly,
+        Err(missing) => {
+            println!("skipped: {missing}");
+            Ended::Skipped(missing)
+        }
+    })
 }
 
 fn file_rules() -> Result<Ended> {

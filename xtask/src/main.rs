@@ -4,6 +4,7 @@ mod arm;
 mod check;
 mod command;
 mod demo;
+mod page;
 mod rules;
 mod sanitize;
 mod toolchain;
@@ -22,6 +23,7 @@ Usage: cargo xtask TASK
   demo                   the program's own model, trained anew; a quarter of an hour on two cores
   arm                    the kernels' and the engine's tests for 64-bit ARM, under qemu
   wasm                   the kernels' tests for WebAssembly with SIMD, under node
+  page [--screenshots]   the server's page, in Chromium; also takes the README's picture of it
   sanitize               the kernels' tests under AddressSanitizer and Miri, with a nightly compiler
   verify-hub [--imagenet FOLDER] [--image FILE]
                          the released weights, downloaded, against published numbers
@@ -48,6 +50,8 @@ fn main() -> ExitCode {
         ["demo"] => demo::run(),
         ["arm"] => arm::run(),
         ["wasm"] => wasm::run(),
+        ["page"] => page::run(false),
+        ["page", "--screenshots"] => page::run(true),
         ["sanitize"] => sanitize::run(),
         ["verify-hub", options @ ..] => verify_hub(options),
         [] | ["help" | "--help" | "-h"] => {

@@ -14,13 +14,19 @@ use super::{http::error::ApiError, server::Shared};
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' \
                       blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Name below `/assets/`, content type, content.
-const ASSETS: [(&str, &str, &str); 4] = [
-    ("app.js", "text/javascript; charset=utf-8", include_str!("page/app.js")),
-    ("docs.js", "text/javascript; charset=utf-8", include_str!("page/docs.js")),
-    ("icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
-    ("style.css", "text/css; charset=utf-8", include_str!("page/style.css")),
-];
+/// The files below `/assets/`: name, content type, content.
+macro_rules! assets {
+    ($($kind:ident: $($name:literal)*;)*) => { &[$($(($name, $kind, include_str!(concat!("page/", $name))),)*)*] };
+}
+const ASSETS: &[(&str, &str, &str)] = assets! {
+    SCRIPT: "api.js" "app.js" "batch.js" "camera.js" "csv.js" "docs.js" "elements.js" "heatmap.js" "key.js" "models.js"
+        "pictures.js" "results.js" "tabs.js" "theme.js" "timings.js";
+    STYLE: "style.css";
+    DRAWING: "icon.svg";
+};
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const DRAWING: &str = "image/svg+xml";
 const HTML: &str = "text/html; charset=utf-8";
 
 /// Routes of the pages.

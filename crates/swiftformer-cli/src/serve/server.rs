@@ -79,14 +79,22 @@ impl Server {
         }
     }
 
-    /// Room for an image, once there are models.
+    /// Whether a request is worth reading. It takes its room only when it has been read, or slow clients could take it all.
     ///
     /// # Errors
     /// 503 while models are loaded, and when the queue is full.
-    pub fn admit(&self) -> Result<Ticket, ApiError> {
-        if !self.registry.is_ready() {
-            return Err(ApiError::overloaded("loading", "the models are being loaded"));
+    pub fn has_room(&self) -> Result<(), ApiError> {
+        match self.registry.is_ready() {
+            true => self.engine.admit().map(drop),
+            false => Err(ApiError::overloaded("loading", "the models are being loaded")),
         }
+    }
+
+    /// Room for an image.
+    ///
+    /// # Errors
+    /// 503 when the queue is full.
+    pub fn admit(&self) -> Result<Ticket, ApiError> {
         self.engine.admit()
     }
 

@@ -26,6 +26,23 @@ fn the_report_as_json_has_what_was_written() {
 }
 
 #[test]
+fn litert_is_a_file_and_ncnn_a_folder_of_one_image() {
+    let folder = Folder::new();
+    let (file, target) = (folder.path("m.tflite"), folder.path("m"));
+    swiftformer(&["export", "hf_tiny", &file, "--format", "litert", "--size", "65x95", "--batch", "dynamic"]).exits(0);
+    assert_eq!(&std::fs::read(&file).unwrap()[4..8], b"TFL3");
+    swiftformer(&["export", "hf_tiny", &target, "--format", "ncnn", "--batch", "2"])
+        .exits(2)
+        .says(&["leave out --batch"]);
+    assert_eq!(folder.names(""), ["m.tflite"]);
+    swiftformer(&["export", "hf_tiny", &target, "--format", "ncnn", "--labels", "omit"]).exits(0);
+    assert_eq!(folder.names("m"), ["model.json", "model.ncnn.bin", "model.ncnn.param"]);
+    swiftformer(&["export", "demo", &folder.path("n"), "--format", "ncnn", "--verify"])
+        .exits(2)
+        .says(&["ncnn", "--verify"]);
+}
+
+#[test]
 fn what_is_there_is_replaced_only_by_force() {
     let folder = Folder::new();
     let target = folder.write("m.onnx", b"mine");

@@ -147,6 +147,11 @@ fn paths_models_methods_and_parameters_that_there_are_not() {
         ] {
             server.get(target).refuses(404, "not_found");
         }
+        // Paths that are no text are refused by the router, in our form all the same.
+        for target in ["/assets/%ff", "/v2/models/%ff%fe/ready"] {
+            let answer = server.get(target).is(400);
+            assert!(!answer.json()["error"].is_null());
+        }
         server.post("/v1/classify?model=../../etc/passwd", &picture).refuses(404, "unknown_model");
         server.post("/v1/classify?model=", &picture).refuses(404, "unknown_model");
         for (method, target) in

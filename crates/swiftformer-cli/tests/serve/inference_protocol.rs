@@ -86,7 +86,8 @@ fn inference_is_the_same_in_json_and_in_bytes() {
     let answer = infer(&server, &request, &bytes).is(200).json();
     let best = (0..expected.len()).max_by(|&a, &b| expected[a].total_cmp(&expected[b])).unwrap();
     assert_eq!((&answer["outputs"][0]["datatype"], &answer["outputs"][0]["shape"]), (&json!("BYTES"), &json!([1, 2])));
-    assert!(answer["outputs"][0]["data"][0].as_str().unwrap().contains(&format!(":{best}:")), "{answer}");
+    // This model's classes have no names.
+    assert!(answer["outputs"][0]["data"][0].as_str().unwrap().ends_with(&format!(":{best}")), "{answer}");
 }
 
 #[test]

@@ -47,10 +47,9 @@ fn the_log_tells_what_happened_and_nothing_of_the_content() {
     let server = Server::start(&[]);
     let secret = "/v1/classify?model=secret-in-query";
     server.send("POST", secret, &[("x-request-id", "trace-1")], &file("images/gray.png")).refuses(404, "unknown_model");
-    let answer =
-        server.send("POST", "/v1/classify", &[("x-request-id", "bad id\u{7f}")], &file("images/gray.png")).is(200);
+    let answer = server.send("POST", "/v1/classify", &[("x-request-id", "bad id")], &file("images/gray.png")).is(200);
     let id = answer.header("x-request-id").unwrap().to_owned();
-    assert!(id.len() >= 8 && id != "bad id\u{7f}");
+    assert!(id.len() >= 8 && id != "bad id");
     let line = server.logged_where(|line| line["request_id"] == "trace-1");
     assert_eq!(
         (&line["status"], &line["path"], &line["code"]),

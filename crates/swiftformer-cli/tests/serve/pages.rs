@@ -12,6 +12,7 @@ fn pages_come_from_the_program_and_load_nothing_from_elsewhere() {
         ("/docs", "text/html; charset=utf-8"),
         ("/assets/app.js", "text/javascript; charset=utf-8"),
         ("/assets/docs.js", "text/javascript; charset=utf-8"),
+        ("/assets/heatmap.js", "text/javascript; charset=utf-8"),
         ("/assets/style.css", "text/css; charset=utf-8"),
         ("/favicon.ico", "image/svg+xml"),
     ] {

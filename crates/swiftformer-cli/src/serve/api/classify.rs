@@ -39,7 +39,7 @@ pub async fn classify(
 ) -> Result<Response, ApiError> {
     let started = Instant::now();
     let deadline = server.deadline(request.headers())?;
-    let ticket = server.admit()?;
+    server.has_room()?;
     let allowed = &["model", "top", "heatmap", "class", "timings"];
     let Input { parameters, file, .. } = &input::receive(&server, request, allowed).await?;
     let served = server.model(parameters.model.as_deref())?;
@@ -58,7 +58,7 @@ pub async fn classify(
     let want = Want { model: Arc::clone(&served), embedding: false, maps: request };
     let (file, model) = (file.clone(), Arc::clone(&served));
     let work = Box::new(move || picture::prepare(&file, &model, preparation));
-    let mut answer = server.engine.submit(ticket, want, deadline, work).answer().await?;
+    let mut answer = server.engine.submit(server.admit()?, want, deadline, work).answer().await?;
     let mut body = describe(&served, parameters, &mut answer, &server).await?;
     body.insert("timings_ms".to_owned(), answer.timings.to_json(started.elapsed()));
     body.insert("batch".to_owned(), answer.batch.into());

@@ -32,7 +32,7 @@ pub async fn embed(
 ) -> Result<Response, ApiError> {
     let started = Instant::now();
     let deadline = server.deadline(request.headers())?;
-    let ticket = server.admit()?;
+    server.has_room()?;
     let Input { parameters, file, .. } = &input::receive(&server, request, &["model", "encoding", "timings"]).await?;
     let served = server.model(parameters.model.as_deref())?;
     if served.embedding == 0 {
@@ -43,7 +43,7 @@ pub async fn embed(
     let want = Want { model: Arc::clone(&served), embedding: true, maps: None };
     let (file, model) = (file.clone(), Arc::clone(&served));
     let work = Box::new(move || picture::prepare(&file, &model, preparation));
-    let mut answer = server.engine.submit(ticket, want, deadline, work).answer().await?;
+    let mut answer = server.engine.submit(server.admit()?, want, deadline, work).answer().await?;
     let embedding = finite(only(&mut answer)?.embedding)?;
     let written: Value = match parameters.base64 {
         false => embedding.iter().copied().collect(),

@@ -26,7 +26,7 @@ use crate::serve::{
 /// The handler.
 pub async fn forward(State(server): State<Shared>, request: Request) -> Result<Response, ApiError> {
     let deadline = server.deadline(request.headers())?;
-    let ticket = server.admit()?;
+    server.has_room()?;
     let parameters = Parameters::of_query(request.uri(), &["model", "outputs"])?;
     check_type(request.headers())?;
     let served = server.model(parameters.model.as_deref())?;
@@ -39,7 +39,7 @@ pub async fn forward(State(server): State<Shared>, request: Request) -> Result<R
         let images = read(&received.bytes)?;
         tensors::prepare(&images, &model, maps, any_size)
     });
-    let mut answer = server.engine.submit(ticket, want, deadline, work).answer().await?;
+    let mut answer = server.engine.submit(server.admit()?, want, deadline, work).answer().await?;
     let outputs = std::mem::take(&mut answer.outputs);
     let bytes = match maps {
         true => server.engine.call(move || write(&wanted, outputs)).await?,

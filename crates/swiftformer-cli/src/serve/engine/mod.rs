@@ -62,6 +62,8 @@ struct Shared {
     state: Mutex<State>,
     /// Something to do, or room for something.
     changed: Condvar,
+    /// For who runs batches and waits for more images.
+    gathered: Condvar,
     /// Images admitted and not answered.
     admitted: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
@@ -110,6 +112,7 @@ impl Engine {
             sharing,
             state: Mutex::default(),
             changed: Condvar::new(),
+            gathered: Condvar::new(),
             admitted: Arc::default(),
             metrics,
         });
@@ -171,6 +174,7 @@ impl Engine {
     pub fn stop(&self) {
         self.shared.lock().stopped = true;
         self.shared.changed.notify_all();
+        self.shared.gathered.notify_all();
         for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             // Workers catch the panics of their work.
             drop(thread.join());
@@ -261,12 +265,9 @@ impl Shared {
                 let prepared = prepared.unwrap_or_else(|_| Err(ApiError::internal("reading the request broke down")));
                 match prepared.and_then(|prepared| job.prepared(prepared, self.sharing.queue)) {
                     Ok(items) => {
-                        let more = items.len() > 1;
                         self.lock().ready.extend(items);
-                        // For who leads and waits for others, or, with several images, for who could lead.
-                        if more || self.sharing.max_wait > Duration::ZERO {
-                            self.changed.notify_all();
-                        }
+                        // Where nobody runs batches, this worker does so next.
+                        self.gathered.notify_one();
                     }
                     Err(error) => job.fail(error),
                 }
@@ -287,7 +288,7 @@ impl Shared {
             let waited = oldest.elapsed();
             let (full, max_wait) = (self.sharing.max_batch, self.sharing.max_wait);
             if state.ready.len() < full && waited < max_wait && !state.stopped {
-                state = self.changed.wait_timeout(state, max_wait - waited).unwrap_or_else(PoisonError::into_inner).0;
+                state = self.gathered.wait_timeout(state, max_wait - waited).unwrap_or_else(PoisonError::into_inner).0;
                 continue;
             }
             let batch = batch::take(&mut state.ready, full, self.sharing.threads);

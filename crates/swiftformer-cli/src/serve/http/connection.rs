@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -35,6 +36,9 @@ const MAX_HEADERS: usize = 100;
 /// What is read from a socket at a time; a tensor takes a few of them.
 const BUFFER: usize = 256 << 10;
 
+/// How long what a client still sends is read away, behind an answer that closes the connection.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// How long clients may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -54,7 +58,7 @@ pub async fn serve(
     mut draining: watch::Receiver<bool>,
 ) {
     let taken = Arc::new(AtomicBool::new(false));
-    let stream = Patient { stream, patience, taken: Arc::clone(&taken), head: None, writing: None };
+    let stream = Patient { stream, patience, taken: Arc::clone(&taken), head: None, writing: None, spoilt: None };
     let service = service_fn(move |request: Request<Incoming>| {
         taken.store(true, Ordering::Relaxed);
         let hold = Arc::new(Taken(Arc::clone(&taken)));
@@ -135,6 +139,8 @@ struct Patient<S> {
     head: Option<Pin<Box<Sleep>>>,
     /// Runs while nothing more can be sent.
     writing: Option<Pin<Box<Sleep>>>,
+    /// Runs behind an answer to what is no HTTP, the rest of which is read away.
+    spoilt: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Patient<S> {
@@ -181,11 +187,12 @@ impl<S: AsyncWrite + Unpin> Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.head = None;
         if let Some(text) = in_json(bytes) {
             ready!(Pin::new(&mut self.stream).poll_write(context, text.as_bytes()))?;
+            self.spoilt = Some(Box::pin(sleep(LINGER)));
             return Poll::Ready(Ok(bytes.len()));
         }
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
@@ -199,7 +206,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shut = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.patiently(context, shut)
+        ready!(self.patiently(context, shut))?;
+        let this = &mut *self;
+        let Some(spoilt) = &mut this.spoilt else { return Poll::Ready(Ok(())) };
+        // Closing while the client still sends would reset the connection, and the answer with it.
+        while spoilt.as_mut().poll(context).is_pending() {
+            let mut away = [MaybeUninit::uninit(); 4096];
+            let mut away = ReadBuf::uninit(&mut away);
+            match ready!(Pin::new(&mut this.stream).poll_read(context, &mut away)) {
+                Ok(()) if !away.filled().is_empty() => {}
+                _ => break,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -236,7 +255,7 @@ fn answer(status: StatusCode, code: &str, message: &str) -> String {
 /// Tells a client that there are too many connections.
 pub async fn refuse(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let text = answer(StatusCode::SERVICE_UNAVAILABLE, "connections_full", "too many connections; try again later");
-    let until = Instant::now() + Duration::from_secs(1);
+    let until = Instant::now() + LINGER;
     let tell = async {
         stream.write_all(text.as_bytes()).await?;
         stream.shutdown().await?;
@@ -245,5 +264,5 @@ pub async fn refuse(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
         while tokio::io::AsyncReadExt::read(&mut stream, &mut away).await? > 0 && Instant::now() < until {}
         io::Result::Ok(())
     };
-    drop(timeout(Duration::from_secs(1), tell).await);
+    drop(timeout(LINGER, tell).await);
 }

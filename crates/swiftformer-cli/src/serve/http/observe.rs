@@ -14,7 +14,10 @@ use axum::{
     response::Response,
 };
 
-use super::{body::lingering, error::Refusal};
+use super::{
+    body::lingering,
+    error::{ApiError, Refusal},
+};
 use crate::serve::{engine::Timings, server::Shared};
 
 /// The longest id that is taken over from a client.
@@ -109,6 +112,13 @@ pub async fn observe(State(server): State<Shared>, mut request: Request, next: N
 
 /// Adds what all answers have, and the body of a refusal.
 fn finish(response: &mut Response, path: &str, id: &str, draining: bool) {
+    let status = response.status();
+    let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    if status.is_client_error() && !is_json && response.extensions().get::<Refusal>().is_none() {
+        // The router's own, such as a path that is no text.
+        let message = status.canonical_reason().unwrap_or("the request cannot be read");
+        response.extensions_mut().insert(Refusal(ApiError::new(status, "bad_request", message)));
+    }
     if let Some(refusal) = response.extensions().get::<Refusal>() {
         let body = refusal.body(path == "/v2" || path.starts_with("/v2/"), id);
         *response.body_mut() = Body::from(body);

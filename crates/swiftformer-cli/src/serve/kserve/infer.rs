@@ -28,6 +28,9 @@ use crate::serve::{
 /// A JSON part up to this length is read at once; a longer one holds values, which takes a while.
 const SHORT: usize = 16 << 10;
 
+/// Outputs that are one tensor each.
+const OUTPUTS: [&str; 4] = ["logits", "pre_logits", "last_hidden_state", "forward_features"];
+
 /// The handler.
 pub async fn infer(
     State(server): State<Shared>,
@@ -36,7 +39,7 @@ pub async fn infer(
 ) -> Result<Response, ApiError> {
     let arrived = Instant::now();
     let deadline = server.deadline(request.headers())?;
-    let ticket = server.admit()?;
+    server.has_room()?;
     let served = server.model(Some(place.name()?))?;
     let (parts, body) = request.into_parts();
     let received = server.room.read(&parts.headers, body).await?;
@@ -50,6 +53,11 @@ pub async fn infer(
     };
     let request::Request { id, images, outputs, binary, timeout } = request;
     let names: Vec<String> = outputs.iter().map(|output| output.name.clone()).collect();
+    if let Some(name) = names.iter().find(|name| !OUTPUTS.contains(&name.as_str())) {
+        let name: String = name.chars().take(60).collect();
+        let message = format!("no output `{name}`; there are: {}", OUTPUTS.join(", "));
+        return Err(ApiError::bad_request("unknown_output", message));
+    }
     let wanted = Wanted::new(&names, &served)?;
     let outputs = match outputs.is_empty() {
         true => wanted.names().iter().map(|name| Output { name: name.clone(), binary: None, classes: None }).collect(),
@@ -67,7 +75,7 @@ pub async fn infer(
         drop((images, received));
         prepared
     });
-    let mut answer = server.engine.submit(ticket, want, deadline, work).answer().await?;
+    let mut answer = server.engine.submit(server.admit()?, want, deadline, work).answer().await?;
     let computed = std::mem::take(&mut answer.outputs);
     let model = Arc::clone(&served);
     let write = move || {

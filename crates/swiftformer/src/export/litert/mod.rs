@@ -7,6 +7,8 @@ mod model;
 mod operator;
 mod print;
 mod schema;
+#[cfg(test)]
+mod tests;
 
 use self::{metadata::Metadata, print::Printer};
 use super::{Artifact, ExportError, FloatType, Lowered, OutputKind, Shape};

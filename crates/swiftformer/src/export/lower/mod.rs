@@ -11,7 +11,7 @@ use super::{
 use crate::{
     arch::{Arch, Block, ConvBlock, ConvNorm, Linear as LinearLayer, Module, Norm, Tail},
     checkpoint::Checkpoint,
-    image::{IMAGENET_MEAN, IMAGENET_STD, Normalize, Preprocessor},
+    image::{Normalize, Preprocessor},
     plan::fold::Folder,
     weights::names::{Layout, Names},
 };
@@ -86,7 +86,6 @@ fn other_output(pools: bool) -> &'static str {
 fn mean_and_std(preprocessor: &Preprocessor, channels: usize) -> (Vec<f64>, Vec<f64>) {
     match &preprocessor.normalize {
         Some(Normalize { mean, std }) => (mean.clone(), std.clone()),
-        None if channels == 3 && preprocessor.rescale.is_none() => (IMAGENET_MEAN.to_vec(), IMAGENET_STD.to_vec()),
         None => (vec![0.0; channels], vec![1.0; channels]),
     }
 }
@@ -124,10 +123,7 @@ impl Lowering<'_> {
         if !matches!(channels, 1 | 3) {
             return Err(refused(format!("images have 3 channels or 1, the model takes {channels}")));
         }
-        let (mean, std) = match &preprocessor.normalize {
-            Some(Normalize { mean, std }) => (mean.clone(), std.clone()),
-            None => (vec![0.0; channels], vec![1.0; channels]),
-        };
+        let (mean, std) = mean_and_std(preprocessor, channels);
         if mean.len() != channels || std.len() != channels {
             return Err(refused(format!("it has {} means for {channels} channels", mean.len())));
         }
