@@ -131,6 +131,9 @@ fn weight_gradient(
     add_column_sums(kernels, &gradient.0[..count * gradient.1], width, gradient.1, bias);
 }
 
+/// Weight and bias of a layer, and factors of its outputs.
+type Scaled<'a> = ([&'a [f32]; 2], Option<&'a [f32]>);
+
 impl AdditiveAttention<'_> {
     fn check(&self, lengths: &[usize]) {
         let [images, tokens, dim] = self.size;
@@ -202,12 +205,7 @@ impl AdditiveAttention<'_> {
     }
 
     /// Two layers as right-hand sides, with factors of their outputs.
-    fn packed<'a>(
-        &self,
-        kernels: Kernels,
-        packed: &'a mut [f32],
-        layers: [([&[f32]; 2], Option<&[f32]>); 2],
-    ) -> [Square<'a>; 2] {
+    fn packed<'a>(&self, kernels: Kernels, packed: &'a mut [f32], layers: [Scaled<'_>; 2]) -> [Square<'a>; 2] {
         let dim = self.size[2];
         let (matrix, wide) = (dim * padded(dim), padded(dim));
         let (first, second) = packed.split_at_mut(matrix + wide);
