@@ -12,7 +12,7 @@ use swiftformer_train::{
     data::Shard,
     parallel::{Group, replicas},
     recipe::Recipe,
-    run::{Event, Run, RunError, Summary, Workers},
+    run::{Event, Run, Summary, Workers},
     synth::{SynthOptions, Task, generate},
 };
 
@@ -36,8 +36,10 @@ const TINY: [&str; 13] = [
 /// Steps after which the second process ends without a word.
 const DEATH: usize = 4;
 
+type Ended = Result<Summary, Box<dyn std::error::Error>>;
+
 /// Starts or resumes the run in `run`, for `epochs` epochs in all.
-fn go(group: &Group, data: &Path, run: &Path, epochs: usize, dies: bool) -> Result<Summary, RunError> {
+fn go(group: &Group, data: &Path, run: &Path, epochs: usize, dies: bool) -> Ended {
     let workers = Workers { threads: 1, group: group.clone(), card: 0 };
     let epochs = format!("epochs={epochs}");
     let mut run = match run.join("state.safetensors").exists() {
@@ -48,17 +50,18 @@ fn go(group: &Group, data: &Path, run: &Path, epochs: usize, dies: bool) -> Resu
         }
     };
     let mut steps = 0;
-    run.run(&mut |event| {
+    let summary = run.run(&mut |event| {
         steps += usize::from(matches!(event, Event::Step(_)));
         if dies && steps == DEATH && group.shard().rank == 1 {
             std::process::abort();
         }
         true
-    })
+    })?;
+    Ok(summary)
 }
 
 /// [`go`] by `world` processes.
-fn together(world: usize, data: &Path, run: &Path, epochs: usize, dies: bool) -> Result<Summary, RunError> {
+fn together(world: usize, data: &Path, run: &Path, epochs: usize, dies: bool) -> Ended {
     // The others must not find a state that the first has just made.
     let resumes = run.join("state.safetensors").exists();
     let group = replicas::start(world, |server, Shard { rank, world }| {

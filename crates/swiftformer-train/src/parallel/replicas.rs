@@ -211,7 +211,10 @@ impl Communicator for First {
 
     fn gather(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, ParallelError> {
         let mut all = vec![bytes.to_vec()];
-        self.with_all(|link| Ok(all.push(link.receiver.recv()?)))?;
+        self.with_all(|link| {
+            all.push(link.receiver.recv()?);
+            Ok(())
+        })?;
         let list = joined(&all);
         self.with_all(|link| link.send(&list))?;
         Ok(all)
