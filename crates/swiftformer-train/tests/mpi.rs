@@ -4,7 +4,11 @@
 //! cargo test -p swiftformer-train --features mpi --test mpi
 //! ```
 
+mod support;
+
 use std::process::{Command, ExitCode, Output};
+
+use support::processes::{train, train_as_one};
 
 use swiftformer_train::{data::Shard, parallel::mpi};
 
@@ -21,11 +25,22 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [_, "process", "exchange"] => exchange(),
         [_, "process", "die"] => die(),
+        [_, "process", "train"] => {
+            let group = mpi::join().unwrap();
+            match group.is_first() {
+                true => train_as_one(|_| group.clone()),
+                false => [true, false].into_iter().for_each(|fused| drop(train(fused, &group))),
+            }
+        }
         _ => {
             let output = mpirun(3, "exchange");
             assert!(output.status.success(), "{output:?}");
             assert_eq!(String::from_utf8_lossy(&output.stdout).matches("all is well").count(), 3, "{output:?}");
             println!("test sums_and_lists_are_those_of_all_processes ... ok");
+
+            let output = mpirun(2, "train");
+            assert!(output.status.success(), "{output:?}");
+            println!("test two_processes_train_as_one ... ok");
 
             let output = mpirun(2, "die");
             assert!(!output.status.success(), "{output:?}");

@@ -1,8 +1,8 @@
 //! Copies of the program on one machine: the first process starts the others and adds up what they send.
 //!
-//! Small lists travel through a socket, gradients through memory that both sides map. The first process receives from all
-//! others in the order of ranks and sends each the result, so all have the same bits. Whoever ends closes its channels,
-//! and those who wait for it learn so at once, however it ended.
+//! The first process receives from all others in the order of ranks and sends each the result, so all have the same bits.
+//! Long lists travel in pieces, of which one is added while the next is on its way. Whoever ends closes its channels, and
+//! those who wait for it learn so at once, however it ended.
 
 use std::{
     ops::AddAssign,
@@ -15,15 +15,15 @@ use std::{
 use bytemuck::Pod;
 use ipc_channel::{
     IpcError,
-    ipc::{self, IpcOneShotServer, IpcReceiver, IpcSender, IpcSharedMemory},
+    ipc::{self, IpcBytesReceiver, IpcBytesSender, IpcOneShotServer, IpcSender},
 };
 use serde::{Deserialize, Serialize};
 
 use super::{Communicator, Group, ParallelError};
 use crate::data::Shard;
 
-/// Bytes from which on memory is shared instead of copied through a socket.
-const LARGE: usize = 1 << 16;
+/// Bytes that travel at once: two of them fit a socket's buffer, so that nobody waits to send what another waits to send.
+const PIECE: usize = 1 << 16;
 
 /// How long a process that was started may take to report.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -31,39 +31,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How long a process whose channel closed may take to end.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What travels.
-#[derive(Debug, Serialize, Deserialize)]
-enum Parcel {
-    Small(Vec<u8>),
-    Large(IpcSharedMemory),
-}
-
-impl Parcel {
-    fn new(bytes: &[u8]) -> Self {
-        if bytes.len() < LARGE { Self::Small(bytes.to_vec()) } else { Self::Large(IpcSharedMemory::from_bytes(bytes)) }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Small(bytes) => bytes,
-            Self::Large(memory) => memory,
-        }
-    }
-
-    /// A second one of the same content, without a copy of what is large.
-    fn again(&self) -> Self {
-        match self {
-            Self::Small(bytes) => Self::Small(bytes.clone()),
-            Self::Large(memory) => Self::Large(memory.clone()),
-        }
-    }
-}
-
 /// Both ways between two processes.
 #[derive(Debug, Serialize, Deserialize)]
 struct Link {
-    sender: IpcSender<Parcel>,
-    receiver: IpcReceiver<Parcel>,
+    sender: IpcBytesSender,
+    receiver: IpcBytesReceiver,
 }
 
 /// The first process's view of another.
@@ -150,8 +122,8 @@ impl Drop for Started {
 pub fn join(server: &str, shard: Shard) -> Result<Group, ParallelError> {
     let Shard { rank, world } = shard;
     let connect = || -> Result<Link, Box<dyn std::error::Error>> {
-        let (sender, far_receiver) = ipc::channel()?;
-        let (far_sender, receiver) = ipc::channel()?;
+        let (sender, far_receiver) = ipc::bytes_channel()?;
+        let (far_sender, receiver) = ipc::bytes_channel()?;
         let far = Link { sender: far_sender, receiver: far_receiver };
         IpcSender::connect(server.to_owned())?.send(far)?;
         Ok(Link { sender, receiver })
@@ -182,29 +154,23 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The numbers in a parcel, wherever it lies in memory.
+/// The numbers in a message, wherever it lies in memory.
 fn numbers<T: Pod>(bytes: &[u8]) -> impl Iterator<Item = T> {
     bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned)
 }
 
+impl Link {
+    fn send(&self, bytes: &[u8]) -> Result<(), IpcError> {
+        self.sender.send(bytes).map_err(IpcError::from)
+    }
+}
+
 impl First {
-    /// One exchange: `add` takes in what each other process sends, in the order of ranks, and `result` goes to all.
-    fn exchange<S: ?Sized>(
-        &self,
-        sum: &mut S,
-        add: impl Fn(&mut S, &[u8]),
-        result: impl FnOnce(&S) -> Parcel,
-    ) -> Result<(), ParallelError> {
+    /// Calls `exchange` with every other process's link, in the order of ranks.
+    fn with_all(&self, mut exchange: impl FnMut(&Link) -> Result<(), IpcError>) -> Result<(), ParallelError> {
         let mut replicas = lock(&self.replicas);
         for index in 0..replicas.len() {
-            match replicas[index].link.receiver.recv() {
-                Ok(parcel) => add(sum, parcel.bytes()),
-                Err(error) => return Err(self.lost(&mut replicas, index, &error)),
-            }
-        }
-        let result = result(sum);
-        for index in 0..replicas.len() {
-            if let Err(error) = replicas[index].link.sender.send(result.again()) {
+            if let Err(error) = exchange(&replicas[index].link) {
                 return Err(self.lost(&mut replicas, index, &error));
             }
         }
@@ -212,10 +178,15 @@ impl First {
     }
 
     fn add<T: Pod + AddAssign>(&self, values: &mut [T]) -> Result<(), ParallelError> {
-        let add = |values: &mut [T], bytes: &[u8]| {
-            values.iter_mut().zip(numbers::<T>(bytes)).for_each(|(value, other)| *value += other);
-        };
-        self.exchange(values, add, |values| Parcel::new(bytemuck::cast_slice(values)))
+        for piece in values.chunks_mut(PIECE / size_of::<T>()) {
+            self.with_all(|link| {
+                let others = link.receiver.recv()?;
+                piece.iter_mut().zip(numbers::<T>(&others)).for_each(|(value, other)| *value += other);
+                Ok(())
+            })?;
+            self.with_all(|link| link.send(bytemuck::cast_slice(piece)))?;
+        }
+        Ok(())
     }
 
     fn lost(&self, replicas: &mut [Replica], index: usize, error: &IpcError) -> ParallelError {
@@ -240,7 +211,12 @@ impl Communicator for First {
 
     fn gather(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, ParallelError> {
         let mut all = vec![bytes.to_vec()];
-        self.exchange(&mut all, |all, bytes| all.push(bytes.to_vec()), |all| Parcel::new(&joined(all)))?;
+        self.with_all(|link| {
+            all.push(link.receiver.recv()?);
+            Ok(())
+        })?;
+        let list = joined(&all);
+        self.with_all(|link| link.send(&list))?;
         Ok(all)
     }
 
@@ -262,17 +238,27 @@ impl Drop for First {
 }
 
 impl Other {
-    fn exchange(&self, own: &[u8]) -> Result<Parcel, ParallelError> {
-        let link = lock(&self.link);
-        let exchanged = link.sender.send(Parcel::new(own)).and_then(|()| link.receiver.recv());
+    fn with_first<T>(&self, exchange: impl FnOnce(&Link) -> Result<T, IpcError>) -> Result<T, ParallelError> {
         let world = self.shard.world;
-        exchanged.map_err(|error| ParallelError::Lost { rank: 0, world, how: error.to_string() })
+        exchange(&lock(&self.link)).map_err(|error| ParallelError::Lost { rank: 0, world, how: error.to_string() })
     }
 
     fn take<T: Pod>(&self, values: &mut [T]) -> Result<(), ParallelError> {
-        let sums = self.exchange(bytemuck::cast_slice(values))?;
-        values.iter_mut().zip(numbers(sums.bytes())).for_each(|(value, sum)| *value = sum);
-        Ok(())
+        let length = PIECE / size_of::<T>();
+        self.with_first(|link| {
+            // A piece ahead of the sums that come back.
+            let mut sent = 0;
+            for at in 0..values.len().div_ceil(length) {
+                while sent < values.len() && sent < (at + 2) * length {
+                    let end = values.len().min(sent + length);
+                    link.send(bytemuck::cast_slice(&values[sent..end]))?;
+                    sent = end;
+                }
+                let sums = link.receiver.recv()?;
+                values[at * length..].iter_mut().zip(numbers(&sums)).for_each(|(value, sum)| *value = sum);
+            }
+            Ok(())
+        })
     }
 }
 
@@ -290,7 +276,10 @@ impl Communicator for Other {
     }
 
     fn gather(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, ParallelError> {
-        Ok(parted(self.exchange(bytes)?.bytes()))
+        self.with_first(|link| {
+            link.send(bytes)?;
+            Ok(parted(&link.receiver.recv()?))
+        })
     }
 
     /// The first process notices that this one is gone, and ends the others.

@@ -1,6 +1,8 @@
 //! Golden files for the tests of this crate.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod processes;
+
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
