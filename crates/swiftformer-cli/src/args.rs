@@ -62,7 +62,6 @@ impl Cli {
 }
 
 /// What to do.
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Classify(ClassifyArgs),

@@ -43,12 +43,15 @@ pub fn cors(origins: &[String]) -> anyhow::Result<CorsLayer> {
         .max_age(MAX_AGE))
 }
 
+/// Answers a request that is refused.
+type Refuse = fn(ProtectionError) -> Response<Body>;
+
 /// Refuses what a page of another origin has a browser send, which needs no permission where the page does not read the
 /// answer: without it, any page that is open on this machine could make a server on loopback work.
 ///
 /// # Errors
 /// When an origin is none.
-pub fn cross_site(origins: &[String]) -> anyhow::Result<Option<CsrfLayer<fn(ProtectionError) -> Response<Body>>>> {
+pub fn cross_site(origins: &[String]) -> anyhow::Result<Option<CsrfLayer<Refuse>>> {
     if origins.iter().any(|origin| origin == "*") {
         return Ok(None);
     }
@@ -56,7 +59,7 @@ pub fn cross_site(origins: &[String]) -> anyhow::Result<Option<CsrfLayer<fn(Prot
         layer.add_trusted_origin(origin).map_err(|error| anyhow!("--cors {origin}: {error}"))
     };
     let layer = origins.iter().try_fold(CsrfLayer::new(), trust)?;
-    let refuse: fn(ProtectionError) -> Response<Body> = |_| {
+    let refuse: Refuse = |_| {
         let message = "pages of another origin may not ask; --cors allows one";
         ApiError::new(StatusCode::FORBIDDEN, "cross_site", message).into_response()
     };

@@ -249,9 +249,8 @@ mod tests {
             (input(r#""shape": [18446744073709551615, 3], "parameters": {"binary_data_size": 0}"#), 0),
             (input(r#""shape": [-1], "data": []"#), 0),
             (
-                format!(
-                    r#"{{"inputs": [{{"name": "pixel_values", "datatype": "BYTES", "shape": [1], "data": ["a"]}}]}}"#
-                ),
+                r#"{"inputs": [{"name": "pixel_values", "datatype": "BYTES", "shape": [1], "data": ["a"]}]}"#
+                    .to_owned(),
                 0,
             ),
         ] {
