@@ -270,7 +270,7 @@ unsafe fn first(at: *const u16) -> i32 {
 /// # Safety
 /// The CPU has AVX512_BF16.
 #[inline(always)]
-unsafe fn add_products(sums: __m512, pair: i32, weights: __m512) -> __m512 {
+pub(crate) unsafe fn add_products(sums: __m512, pair: i32, weights: __m512) -> __m512 {
     // SAFETY: the caller vouches for the instructions; the three types are the same 512 bits.
     unsafe {
         let inputs: __m512bh = std::mem::transmute(_mm512_set1_epi32(pair));
