@@ -1,6 +1,6 @@
 //! How close the kernels come to the ceiling of this machine's arithmetic, for the layers of SwiftFormer-XS and L3.
 //!
-//! `cargo run --release -p swiftformer-kernels --example peak [avx512|avx2|…]`
+//! `cargo run --release -p swiftformer-kernels --example peak [avx512|avx2|…] [bf16]`
 //!
 //! Every line times the ceiling right beside the kernel, since clocks drift, and gives the best of several runs.
 
@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use swiftformer_kernels::{
     Activation, AlignedBuffer, Conv2d, Conv2dShape, Depthwise3x3, Epilogue, ImageShape, IsaKind, Kernels, Mlp,
-    MlpInput, PackedMatrix, Residual, Rows, RowsMut,
+    MlpInput, PackedMatrix, Precision, Residual, Rows, RowsMut,
 };
 
 const REPEATS: usize = 15;
@@ -56,6 +56,11 @@ fn main() {
         eprintln!("no such instruction set here; there are {:?}", Kernels::available());
         std::process::exit(1);
     };
+    let precision = match std::env::args().nth(2).as_deref() {
+        Some("bf16") => Precision::Bf16,
+        _ => Precision::F32,
+    };
+    let kernels = kernels.with_precision(precision);
     println!("{kernels:?}, one thread, best of {REPEATS}");
 
     for (model, dims) in [("XS", [48, 56, 112, 220]), ("L3", [64, 128, 320, 512])] {

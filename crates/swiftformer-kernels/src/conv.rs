@@ -52,16 +52,22 @@ impl Conv2dShape {
         (rows - 1) * self.stride[0] + self.kernel[0]
     }
 
-    /// Floats of the padded input rows of one block of output rows: none without padding.
-    fn padded_len(&self, matrix: &PackedMatrix) -> usize {
+    /// Output rows of one block, and floats of the padded input rows that they see.
+    fn block_sizes(&self, matrix: &PackedMatrix) -> [usize; 2] {
         let rows = self.block(matrix).min(self.outputs(0, self.input.height));
-        if self.padding == [0, 0] || rows == 0 { 0 } else { self.input_rows(rows) * self.padded_row() }
+        [rows, if rows == 0 { 0 } else { self.input_rows(rows) * self.padded_row() }]
+    }
+
+    /// Floats of the copy of a block's input rows: none without padding.
+    fn padded_len(&self, matrix: &PackedMatrix) -> usize {
+        if self.padding == [0, 0] { 0 } else { self.block_sizes(matrix)[1] }
     }
 
     /// Floats of scratch that [`Kernels::conv2d`] needs with `matrix`.
     pub fn scratch_len(&self, matrix: &PackedMatrix) -> usize {
-        let rows = self.block(matrix).min(self.outputs(0, self.input.height));
-        self.padded_len(matrix).next_multiple_of(16) + matrix.scratch_len(rows * self.outputs(1, self.input.width))
+        let [rows, covered] = self.block_sizes(matrix);
+        let tokens = rows * self.outputs(1, self.input.width);
+        self.padded_len(matrix).next_multiple_of(16) + matrix.scratch_len(tokens, covered)
     }
 }
 

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use crate::activation::Activation;
-#[cfg(target_arch = "x86_64")]
-use crate::gemm::amx;
 use crate::gemm::{PackedMatrix, row_blocks};
+#[cfg(target_arch = "x86_64")]
+use crate::gemm::{amx, pairs};
 use crate::kernels::Kernels;
 use crate::pointwise::Epilogue;
 use crate::rows::{Rows, RowsMut};
@@ -79,6 +79,10 @@ impl Mlp<'_> {
         if let Some([first, second]) = amx::mlp_tiles(*self) {
             return amx::mlp_scratch_len(first, second, rows);
         }
+        #[cfg(target_arch = "x86_64")]
+        if pairs::mlp_panels(*self).is_some() {
+            return pairs::mlp_scratch_len(*self, rows);
+        }
         rows * self.first.outputs()
     }
 }
@@ -144,6 +148,11 @@ impl Kernels {
             if let Some(tiles) = amx::mlp_tiles(mlp) {
                 let pieces = pieces.clone();
                 self.dispatch(amx::MlpBlock { mlp, tiles, input, output, residual, pieces, scratch });
+                continue;
+            }
+            #[cfg(target_arch = "x86_64")]
+            if let Some(panels) = pairs::mlp_panels(mlp) {
+                self.dispatch(pairs::MlpBlock { mlp, panels, input, output, residual, scratch });
                 continue;
             }
             self.mlp_block(mlp, input, output, residual, scratch);

@@ -17,7 +17,8 @@ pub struct Epilogue {
 impl PackedMatrix {
     /// Floats of scratch that [`Kernels::pointwise`] needs for `rows` rows.
     pub fn pointwise_scratch_len(&self, rows: usize) -> usize {
-        self.scratch_len(rows.min(self.block_rows()[0]))
+        let rows = rows.min(self.block_rows()[0]);
+        self.scratch_len(rows, rows * self.inputs())
     }
 }
 

@@ -7,7 +7,7 @@ mod common;
 use common::{Random, assert_close, isa_tests, pointwise};
 use swiftformer_kernels::{
     Activation, AlignedBuffer, Conv2d, Conv2dShape, Depthwise3x3, Epilogue, ImageShape, IsaKind, Kernels, Mlp,
-    MlpInput, PackedMatrix, Precision, Residual, Rows, RowsMut, reference,
+    MlpInput, PackedMatrix, Residual, Rows, RowsMut, reference,
 };
 
 /// Sums run in order in `f32`, so that their error grows with their length. Rounding alone: half a unit in the last
@@ -179,50 +179,6 @@ isa_tests! {
             let (middle, target) = (Rows::new(&middle, rows, hidden), RowsMut::new(&mut expected, rows, outputs));
             reference::pointwise(&second, Some(&second_bias), [outputs, hidden], middle, target, add);
             assert_close(&actual, &expected, tolerance(inputs + hidden), &format!("{rows} × {inputs} → {hidden} → {outputs}"));
-        }
-    }
-
-    fn bf16_products_are_those_of_rounded_numbers(kernels) {
-        // A sum of few enough eighths is exact however it is made.
-        let mut random = Random::new(37);
-        let mut eighths = |count: usize| -> Vec<f32> {
-            random.values(count).into_iter().map(|value| (value * 16.0).round() / 8.0).collect()
-        };
-        let kernels = kernels.with_precision(Precision::Bf16);
-        for (rows, inputs, outputs) in [(1, 1, 1), (7, 48, 56), (50, 33, 17), (49, 220, 100), (33, 64, 40)] {
-            let (weight, bias, input) = (eighths(inputs * outputs), eighths(outputs), eighths(rows * inputs));
-            let off: Vec<f32> = weight.iter().map(|value| value * (1.0 + 1e-3)).collect();
-            let packed = PackedMatrix::pack(kernels, &off, Some(&bias), inputs, outputs);
-            let (mut actual, mut expected) = (vec![f32::NAN; rows * outputs], vec![0.0; rows * outputs]);
-            let input = Rows::new(&input, rows, inputs);
-            pointwise(kernels, &packed, input, RowsMut::new(&mut actual, rows, outputs), Epilogue::default());
-            let target = RowsMut::new(&mut expected, rows, outputs);
-            reference::pointwise(&weight, Some(&bias), [outputs, inputs], input, target, Epilogue::default());
-            assert_eq!(actual, expected, "{rows} × {inputs} → {outputs}");
-        }
-    }
-
-    fn bf16_mlp_is_close_to_f32(kernels) {
-        let mut random = Random::new(41);
-        for (rows, channels, hidden) in [(30, 48, 192), (49, 220, 880), (65, 24, 1000)] {
-            let first = weights(&mut random, channels * hidden, channels);
-            let second = weights(&mut random, hidden * channels, hidden);
-            let input = random.values(rows * channels);
-            let [exact, rounded] = [Precision::F32, Precision::Bf16].map(|precision| {
-                let kernels = kernels.with_precision(precision);
-                let mlp = Mlp {
-                    first: &PackedMatrix::pack(kernels, &first, None, channels, hidden),
-                    activation: Activation::Gelu,
-                    second: &PackedMatrix::pack(kernels, &second, None, hidden, channels),
-                };
-                let mut output = vec![0.0; rows * channels];
-                let mut scratch = vec![f32::NAN; mlp.scratch_len(rows)];
-                let target = RowsMut::new(&mut output, rows, channels);
-                kernels.mlp(mlp, MlpInput::Rows(Rows::new(&input, rows, channels)), target, Residual::None, &mut scratch);
-                output
-            });
-            assert_close(&rounded, &exact, 4e-3, &format!("{rows} × {channels} → {hidden}"));
-            assert_ne!(rounded, exact);
         }
     }
 

@@ -4,6 +4,8 @@ mod ahead;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod amx;
 mod packed;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod pairs;
 mod panel;
 mod view;
 
@@ -60,11 +62,20 @@ impl Kernel for Gemm<'_> {
             assert_eq!(residual.rows, rows, "rows of the output and of what is added");
             residual.check(outputs, "what is added to a product");
         }
-        let needed = matrix.scratch_len(rows);
+        let covered = match (input.groups, input.segments) {
+            (1, 1) => rows * input.segment_len,
+            _ => input.span().expect("just checked"),
+        };
+        let needed = matrix.scratch_len(rows, covered);
         assert!(scratch.len() >= needed, "scratch of a product: {needed} floats needed, {} given", scratch.len());
         // SAFETY: the views were checked above, and the matrix is packed for this instruction set.
         unsafe {
             match matrix.layout() {
+                #[cfg(target_arch = "x86_64")]
+                Layout::Panels(panels) if panels.in_pairs() => {
+                    let pairs = isa.bf16_pairs().expect("pairs are packed where there is an instruction for them");
+                    pairs::multiply(pairs, panels, input, output, outputs, epilogue, scratch);
+                }
                 Layout::Panels(panels) => panel::multiply(isa, panels, input, output, outputs, epilogue),
                 #[cfg(target_arch = "x86_64")]
                 Layout::Tiles(tiles) => {

@@ -2,9 +2,12 @@
 
 use half::bf16;
 
-#[cfg(target_arch = "x86_64")]
-use super::amx::{self, TileMatrix};
 use super::{BLOCK_ROWS, TILE_ROWS};
+#[cfg(target_arch = "x86_64")]
+use super::{
+    amx::{self, TileMatrix},
+    pairs,
+};
 use crate::buffer::AlignedBuffer;
 #[cfg(target_arch = "x86_64")]
 use crate::isa::Isa;
@@ -48,7 +51,16 @@ pub(crate) struct PanelMatrix {
 #[derive(Clone, Debug)]
 pub(super) enum PanelWeight {
     F32(AlignedBuffer),
+    /// Widened when they are read.
     Bf16(AlignedBuffer<u16>),
+    /// For instructions that multiply pairs of inputs: the weights of two input channels in turns, where there is an odd
+    /// number with zeros behind the last.
+    #[cfg(target_arch = "x86_64")]
+    Pairs {
+        values: AlignedBuffer<u16>,
+        /// Runs of input channels that are paired by themselves: what lies behind a run is no input of it.
+        segments: usize,
+    },
 }
 
 /// One panel: `vectors` vectors of output channels from `column` on.
@@ -65,6 +77,18 @@ impl PackedMatrix {
     /// # Panics
     /// When a slice's length does not fit the shape.
     pub fn pack(kernels: Kernels, weight: &[f32], bias: Option<&[f32]>, inputs: usize, outputs: usize) -> Self {
+        Self::pack_segments(kernels, weight, bias, [1, inputs], outputs)
+    }
+
+    /// As [`PackedMatrix::pack`] for rows that lie in `segments` runs of `segment_len` inputs.
+    fn pack_segments(
+        kernels: Kernels,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        [segments, segment_len]: [usize; 2],
+        outputs: usize,
+    ) -> Self {
+        let inputs = segments * segment_len;
         let size = inputs.checked_mul(outputs).expect("a matrix that fits memory");
         assert_eq!(weight.len(), size, "weight of [{outputs}, {inputs}]");
         assert!(bias.is_none_or(|bias| bias.len() == outputs), "bias of [{outputs}]");
@@ -74,7 +98,7 @@ impl PackedMatrix {
                 let precision = kernels.precision();
                 kernels.dispatch(PackTiles { precision, weight, bias, inputs, outputs })
             }
-            _ => Layout::Panels(PanelMatrix::pack(kernels, weight, bias, inputs, outputs)),
+            _ => Layout::Panels(PanelMatrix::pack(kernels, weight, bias, [segments, segment_len], outputs)),
         };
         Self { kind: kernels.kind(), inputs, outputs, layout }
     }
@@ -101,7 +125,7 @@ impl PackedMatrix {
                 }
             }
         }
-        Self::pack(kernels, &reordered, bias, inputs * taps, outputs)
+        Self::pack_segments(kernels, &reordered, bias, [height, width * inputs], outputs)
     }
 
     /// Input channels (for a convolution: times the kernel's taps).
@@ -140,9 +164,12 @@ impl PackedMatrix {
         &self.layout
     }
 
-    /// Floats of scratch that a product with `rows` rows at once needs.
-    pub(crate) fn scratch_len(&self, _rows: usize) -> usize {
+    /// Floats of scratch that a product needs with `rows` rows at once that cover `covered` inputs: the windows of a
+    /// convolution overlap.
+    pub(crate) fn scratch_len(&self, _rows: usize, _covered: usize) -> usize {
         match &self.layout {
+            #[cfg(target_arch = "x86_64")]
+            Layout::Panels(panels) if panels.in_pairs() => pairs::scratch_len(_covered),
             Layout::Panels(_) => 0,
             #[cfg(target_arch = "x86_64")]
             Layout::Tiles(tiles) => tiles.scratch_len(_rows),
@@ -181,8 +208,28 @@ impl Kernel for PackTiles<'_> {
     }
 }
 
+/// Whether there is an instruction that multiplies pairs of bfloat16.
+#[cfg(target_arch = "x86_64")]
+struct HasPairs;
+
+#[cfg(target_arch = "x86_64")]
+impl Kernel for HasPairs {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> bool {
+        isa.bf16_pairs().is_some()
+    }
+}
+
 impl PanelMatrix {
-    fn pack(kernels: Kernels, weight: &[f32], bias: Option<&[f32]>, inputs: usize, outputs: usize) -> Self {
+    fn pack(
+        kernels: Kernels,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        [segments, segment_len]: [usize; 2],
+        outputs: usize,
+    ) -> Self {
         let vector_len = kernels.vector_len();
         let vectors = outputs.div_ceil(vector_len);
         let padded = vectors * vector_len;
@@ -196,12 +243,20 @@ impl PanelMatrix {
         if let Some(bias) = bias {
             packed.bias[..outputs].copy_from_slice(bias);
         }
+        let inputs = segments * segment_len;
         let shape = [inputs, outputs];
         packed.weight = match kernels.precision() {
             Precision::F32 => {
                 let mut target = AlignedBuffer::for_weights(padded * inputs);
                 packed.arrange(weight, shape, &mut target, |value| value);
                 PanelWeight::F32(target)
+            }
+            #[cfg(target_arch = "x86_64")]
+            Precision::Bf16 if kernels.dispatch(HasPairs) => {
+                let depth = segments * segment_len.next_multiple_of(2);
+                let mut values = AlignedBuffer::for_weights(padded * depth);
+                packed.arrange_pairs(weight, [segments, segment_len, outputs], &mut values);
+                PanelWeight::Pairs { values, segments }
             }
             Precision::Bf16 => {
                 let mut target = AlignedBuffer::for_weights(padded * inputs);
@@ -227,6 +282,32 @@ impl PanelMatrix {
         }
     }
 
+    /// Writes the weights in the panels' order, in pairs.
+    #[cfg(target_arch = "x86_64")]
+    fn arrange_pairs(&self, weight: &[f32], [segments, segment_len, outputs]: [usize; 3], target: &mut [u16]) {
+        let (inputs, padded_len) = (segments * segment_len, segment_len.next_multiple_of(2));
+        let depth = segments * padded_len;
+        for index in 0..self.panels() {
+            let panel = self.panel(index);
+            let width = panel.vectors * self.vector_len;
+            let target = &mut target[panel.column * depth..][..width * depth];
+            let columns = width.min(outputs - panel.column);
+            for input in 0..inputs {
+                let at = input / segment_len * padded_len + input % segment_len;
+                let target = target[at / 2 * 2 * width + at % 2..].iter_mut().step_by(2);
+                for (lane, value) in target.take(columns).enumerate() {
+                    *value = bf16::from_f32(weight[(panel.column + lane) * inputs + input]).to_bits();
+                }
+            }
+        }
+    }
+
+    /// Whether the weights are in pairs.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn in_pairs(&self) -> bool {
+        matches!(self.weight, PanelWeight::Pairs { .. })
+    }
+
     /// How many panels there are.
     pub(crate) fn panels(&self) -> usize {
         self.vectors.div_ceil(self.tile_vectors)
@@ -242,7 +323,8 @@ impl PanelMatrix {
         Panel { column: first * self.vector_len, vectors: narrow + usize::from(index < wide_panels) }
     }
 
-    /// All panels' weights; a panel's, `[inputs, vectors · vector_len]`, start at `column · inputs`.
+    /// All panels' weights; a panel's, `[inputs, vectors · vector_len]`, start at `column · inputs`. (Inputs in pairs:
+    /// `[inputs / 2, vectors · vector_len, 2]`, the inputs of each segment made even.)
     #[inline(always)]
     pub(super) fn weight(&self) -> &PanelWeight {
         &self.weight
@@ -264,7 +346,7 @@ mod tests {
         for kind in Kernels::available() {
             let kernels = Kernels::with(kind).expect("available");
             for outputs in 1..300 {
-                let packed = PanelMatrix::pack(kernels, &vec![1.0; outputs], None, 1, outputs);
+                let packed = PanelMatrix::pack(kernels, &vec![1.0; outputs], None, [1, 1], outputs);
                 let panels: Vec<Panel> = (0..packed.panels()).map(|index| packed.panel(index)).collect();
                 let mut column = 0;
                 for panel in &panels {

@@ -59,6 +59,8 @@ pub(super) unsafe fn multiply<I: Isa>(
         match matrix.weight() {
             PanelWeight::F32(weight) => multiply_with(isa, matrix, weight, input, output, outputs, epilogue),
             PanelWeight::Bf16(weight) => multiply_with(isa, matrix, weight, input, output, outputs, epilogue),
+            #[cfg(target_arch = "x86_64")]
+            PanelWeight::Pairs { .. } => unreachable!("pairs have products of their own"),
         }
     }
 }

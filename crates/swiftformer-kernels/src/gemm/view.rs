@@ -7,8 +7,8 @@ use crate::rows::Rows;
 /// A pointwise product has one group and one segment; a convolution has a group per output row of the image and a
 /// segment per kernel row, since the pixels below a kernel row lie side by side.
 #[derive(Clone, Copy)]
-pub(crate) struct InputView<'a> {
-    pub(crate) data: &'a [f32],
+pub(crate) struct InputView<'a, T = f32> {
+    pub(crate) data: &'a [T],
     pub(crate) groups: usize,
     pub(crate) group_stride: usize,
     pub(crate) rows: usize,
@@ -33,8 +33,8 @@ impl<'a> InputView<'a> {
         }
     }
 
-    /// Panics unless all rows lie within `data`. Rows may overlap.
-    pub(super) fn check(&self) {
+    /// The numbers from the first to the last that belong to a row; `None` when so many do not fit memory. Rows may overlap.
+    pub(super) fn span(&self) -> Option<usize> {
         let steps = [
             (self.groups, self.group_stride),
             (self.rows, self.row_stride),
@@ -42,12 +42,16 @@ impl<'a> InputView<'a> {
             (self.segment_len, 1),
         ];
         if steps.iter().any(|&(count, _)| count == 0) {
-            return;
+            return Some(0);
         }
-        let last = steps.iter().try_fold(0usize, |last, &(count, stride)| {
-            (count - 1).checked_mul(stride).and_then(|offset| last.checked_add(offset))
-        });
-        assert!(last.is_some_and(|last| last < self.data.len()), "the matrix's rows reach beyond the input");
+        steps.iter().try_fold(1usize, |span, &(count, stride)| {
+            (count - 1).checked_mul(stride).and_then(|offset| span.checked_add(offset))
+        })
+    }
+
+    /// Panics unless all rows lie within `data`.
+    pub(super) fn check(&self) {
+        assert!(self.span().is_some_and(|span| span <= self.data.len()), "the matrix's rows reach beyond the input");
     }
 }
 

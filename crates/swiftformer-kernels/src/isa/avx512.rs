@@ -1,4 +1,4 @@
-//! AVX-512 (F, VL, BW, DQ): 32 registers of 16 floats.
+//! AVX-512 (F, VL, BW, DQ): 32 registers of 16 floats; with BF16 where the CPU has it.
 
 use core::arch::x86_64::*;
 
@@ -19,6 +19,18 @@ impl Avx512 {
             && is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma");
         found.then_some(Self(()))
+    }
+}
+
+/// Proof that the CPU also multiplies pairs of bfloat16 (AVX512_BF16).
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512Bf16(Avx512);
+
+impl Avx512Bf16 {
+    /// The instructions without bfloat16.
+    #[inline(always)]
+    pub(crate) fn vectors(self) -> Avx512 {
+        self.0
     }
 }
 
@@ -47,6 +59,11 @@ unsafe impl Isa for Avx512 {
     // 6 × 4 accumulators, 4 weights and a broadcast: 29 of 32 registers.
     const TILE_VECTORS: usize = 4;
     type F32 = __m512;
+
+    #[inline(always)]
+    fn bf16_pairs(self) -> Option<Avx512Bf16> {
+        is_x86_feature_detected!("avx512bf16").then_some(Avx512Bf16(self))
+    }
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m512 {

@@ -43,6 +43,13 @@ pub(crate) unsafe trait Isa: Copy {
         None
     }
 
+    /// The proof of products of pairs of bfloat16, where this instruction set makes matrix products with them.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn bf16_pairs(self) -> Option<avx512::Avx512Bf16> {
+        None
+    }
+
     /// Asks for the cache line at `line`, wherever it points, into the second-level cache; a hint.
     #[inline(always)]
     fn prefetch(self, line: *const u8) {
