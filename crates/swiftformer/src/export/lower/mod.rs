@@ -48,7 +48,7 @@ pub fn lower(checkpoint: &Checkpoint, options: &ExportOptions) -> Result<Lowered
     };
     let (mean, std) = mean_and_std(&preprocessor, arch.config.num_channels);
     let info = Info {
-        model: public_name(checkpoint.name()),
+        model: checkpoint.public_name().to_owned(),
         dialect,
         normalize_qk: arch.config.normalize_qk,
         labels,
@@ -196,13 +196,6 @@ impl Lowering<'_> {
     fn scaled(&self, scale: Option<Module>) -> String {
         scale.map_or_else(String::new, |module| format!("with {}", self.builder.module(module)))
     }
-}
-
-/// A model's name for a file that is given away: a hub id as it is, of a path the last part.
-fn public_name(name: &str) -> String {
-    let is_path = name.starts_with(['/', '.', '~']) || name.contains('\\') || name.matches('/').count() > 1;
-    let last = name.rsplit(['/', '\\']).find(|part| !part.is_empty());
-    if is_path { last.unwrap_or_default().to_owned() } else { name.to_owned() }
 }
 
 /// The module that a module is a part of.

@@ -1,5 +1,5 @@
 //! The messages and fields of ONNX's schema that are written, as `onnx.proto` numbers them. What a reader tells from zero is
-//! optional here.
+//! optional here. The schema is of the kind that writes repeated numbers one by one, and some readers take no other form.
 
 use bytes::Bytes;
 use prost::Message;
@@ -100,7 +100,7 @@ pub struct AttributeProto {
     pub i: Option<i64>,
     #[prost(bytes = "bytes", optional, tag = "4")]
     pub s: Option<Bytes>,
-    #[prost(int64, repeated, tag = "8")]
+    #[prost(int64, repeated, packed = "false", tag = "8")]
     pub ints: Vec<i64>,
     #[prost(int32, tag = "20")]
     pub r#type: i32,
@@ -108,7 +108,7 @@ pub struct AttributeProto {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorProto {
-    #[prost(int64, repeated, tag = "1")]
+    #[prost(int64, repeated, packed = "false", tag = "1")]
     pub dims: Vec<i64>,
     #[prost(int32, tag = "2")]
     pub data_type: i32,
