@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import subprocess
 import sys
 import tempfile
 import warnings
@@ -16,11 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-TOLERANCE = {"f32": 1e-4, "f16": 2e-2}
-
-
-def run(*command) -> None:
-    subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
+sys.path.insert(0, str(Path(__file__).parent))
+from check import DIALECTS, MORE, TOLERANCE, distance, normalised, ours, run  # noqa: E402
 
 
 def read(package: Path):
@@ -128,51 +124,43 @@ def interpret(program, image: np.ndarray) -> dict:
     return values
 
 
-def check(program: Path, model: str, precision: str, more: list[str], folder: Path) -> bool:
-    from safetensors.numpy import load_file, save_file
-
+def check(program: Path, model: Path, dialect: str, precision: str, options: str, tolerance: float, folder: Path) -> bool:
     package = folder / "model.mlpackage"
-    run(program, "export", model, package, "--format", "coreml", "--force", "--size", "64x96", "--precision", precision, *more)
+    run(program, "export", model, package, "--format", "coreml", "--force", "--dialect", dialect, "--size", "64x96", "--precision", precision,
+        *options.split())
     spec, mil = read(package)
     assert spec.specificationVersion == 7
     count = shapes_agree(spec, mil)
-    images = np.random.default_rng(1).integers(0, 256, (1, 3, 64, 96)).astype(np.float32)
-    given = images
-    mean, std = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
-    images = (images / 255 - mean) / std
-    if "--with-preprocessing" not in more:
-        given = images
-    dialect = more[more.index("--dialect"):][:2] if "--dialect" in more else []
-    save_file({"pixel_values": images.astype(np.float32)}, str(folder / "in.safetensors"))
-    run(program, "forward", folder / "in.safetensors", "--model", model, *dialect, "--output", folder / "out.safetensors")
-    logits = load_file(str(folder / "out.safetensors"))["logits"]
-    values = interpret(mil, given)
-    if "probabilities" in more:
-        expected, found = np.exp(logits) / np.exp(logits).sum(), values["probabilities"]
-        assert spec.description.predictedFeatureName == ("classLabel" if "embed" in more else "")
-    else:
-        expected, found = logits, values["logits"]
-    worst = float(np.abs(found - expected).max())
-    good = worst <= TOLERANCE[precision]
-    print(f"| {Path(model).name} | {precision} | {' '.join(more) or '-'} | {count} | {worst:.1e} | {'ok' if good else 'TOO FAR'} |",
-          flush=True)
+    levels = np.random.default_rng(1).integers(0, 256, (1, 64, 96, 3), dtype=np.uint8)
+    images = normalised(levels)
+    values = interpret(mil, levels.transpose(0, 3, 1, 2) if "--with-preprocessing" in options else images)
+    expected = ours(program, model, images, dialect, folder)
+    # The outputs of a classifier are the class and a dictionary made of the probabilities.
+    names = ["probabilities"] if "probabilities" in options else [output.name for output in spec.description.output]
+    assert "embed" not in options.split() or spec.description.predictedFeatureName == "classLabel"
+    worst = distance({name: values[name] for name in names}, expected)
+    good = worst <= tolerance
+    cells = [model.name, dialect, precision, options or "-", str(count), f"{worst:.1e}", "ok" if good else "TOO FAR"]
+    print("| " + " | ".join(cells) + " |", flush=True)
     return good
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", type=Path, required=True)
-    parser.add_argument("--models", nargs="+", default=["testdata/hf_tiny", "testdata/timm_tiny"])
+    parser.add_argument("--models", nargs="+", type=Path, default=[Path("testdata/hf_tiny"), Path("testdata/timm_tiny")])
     args = parser.parse_args()
-    print("| model | precision | options | values | largest difference | |")
-    print("|---|---|---|---|---|---|", flush=True)
+    print("| model | dialect | precision | options | values | largest difference | |")
+    print("|---|---|---|---|---|---|---|", flush=True)
     good = True
     with tempfile.TemporaryDirectory() as folder:
         for model in args.models:
-            for precision in ("f32", "f16"):
-                for more in ([], ["--dialect", "softmax"], ["--norm", "qnn"],
-                             ["--outputs", "probabilities", "--with-preprocessing", "--labels", "embed"]):
-                    good &= check(args.program, model, precision, more, Path(folder))
+            for dialect in DIALECTS:
+                for precision in ("f32", "f16"):
+                    good &= check(args.program, model, dialect, precision, "", TOLERANCE[precision], Path(folder))
+            classifier = "--outputs probabilities --with-preprocessing --labels embed"
+            for options in (*(more for more in MORE if "--batch" not in more), classifier):
+                good &= check(args.program, model, "l2", "f32", options, MORE.get(options, 1e-4), Path(folder))
     return 0 if good else 1
 
 

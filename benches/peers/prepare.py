@@ -43,14 +43,15 @@ def into_place(written: Path, wanted: Path) -> None:
     os.replace(written, wanted)
 
 
-def make_weights(variant: str, folder: Path, size: int) -> None:
-    """A transformers model with random weights whose activations stay near one."""
+def make_weights(variant: str, folder: Path, size: int, **more) -> None:
+    """A transformers model with random weights whose activations stay near one; `more` goes into its config."""
     import torch
     from transformers import SwiftFormerConfig, SwiftFormerForImageClassification
 
     depths, dims = SHAPES[variant]
     torch.manual_seed(0)
-    config = SwiftFormerConfig(depths=depths, embed_dims=dims, num_labels=1000, layer_scale_init_value=0.3)
+    defaults = {"num_labels": 1000, "layer_scale_init_value": 0.3}
+    config = SwiftFormerConfig(depths=depths, embed_dims=dims, **defaults | more)
     model = SwiftFormerForImageClassification(config)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -58,7 +59,7 @@ def make_weights(variant: str, folder: Path, size: int) -> None:
                 parameter.normal_(0, 1.2 / parameter[0].numel() ** 0.5)
         model.train()
         for _ in range(8):
-            model(torch.randn(4, 3, size, size))
+            model(torch.randn(4, config.num_channels, size, size))
     with tempfile.TemporaryDirectory(dir=folder) as made:
         model.eval().save_pretrained(made)
         for name in ("config.json", "model.safetensors"):

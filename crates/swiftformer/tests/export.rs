@@ -10,10 +10,10 @@ use swiftformer::{
     checkpoint::Checkpoint,
     config::{Activation, Dialect, Reading, SwiftFormerConfig, Variant},
     export::{
-        Batch, ExportError, ExportOptions, FloatType, GeluForm, Lowered, NormForm, Op, OutputKind, Over, Reduction,
-        Rounding, Shape, interpret, lower,
+        Batch, ExportError, ExportOptions, FloatType, Format, GeluForm, Lowered, NormForm, Op, OutputKind, Over,
+        Reduction, Rounding, Shape, Source, interpret, lower,
     },
-    image::{Preset, RgbImage},
+    image::{Filter, Preprocessor, Preset, Resize, RgbImage},
     model::{Model, ModelOptions, OutputRequest, Outputs},
     tensor::{RawTensor, Tensor},
     weights::state::StateDict,
@@ -209,6 +209,64 @@ fn bytes_give_what_the_preprocessor_and_the_engine_give() {
     let floats: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte)).collect();
     let found = run(&lowered, &floats, Rounding::None);
     assert!(worst_difference(&found[0], expected.data()) < 2e-5);
+}
+
+/// An image that is no square and shares no side with any network.
+fn photo() -> RgbImage {
+    RgbImage::new(150, 100, (0..100 * 150 * 3).map(|at| (at * 5 + at / 450 * 11 % 256) as u8).collect()).unwrap()
+}
+
+#[test]
+fn images_of_a_source_size_are_resized_and_cropped_as_the_preprocessor_does() {
+    let (arch, state) = open("hf_tiny/model.safetensors", Dialect::Sum);
+    let image = photo();
+    let floats: Vec<f32> = image.data().iter().map(|&byte| f32::from(byte)).collect();
+    for preset in Preset::ALL {
+        let checkpoint = Checkpoint::from_parts(arch.clone(), state.clone(), preset.preprocessor(224, 224));
+        // The model's own preprocessing ends elsewhere: the preset's rule holds for this size, too.
+        let size = [64, 96];
+        let pixels = preset.preprocessor(64, 96).apply(&image).unwrap();
+        let expected = engine(&checkpoint, size, pixels.data()).logits.unwrap();
+        let source = Some(Source::Fixed([100, 150]));
+        let options = ExportOptions { with_preprocessing: true, source, ..at(size) };
+        let lowered = lower(&checkpoint, &options).unwrap();
+        assert_eq!(lowered.values[lowered.input].shape, Shape::Bytes([100, 150, 3]));
+        assert_eq!(lowered.info.preprocessing, preset.preprocessor(64, 96).to_string());
+        let found = run(&lowered, &floats, Rounding::None);
+        let worst = worst_difference(&found[0], expected.data());
+        assert!(worst < 2e-5, "{preset}: {worst:e}");
+    }
+}
+
+#[test]
+fn sources_that_cannot_be_brought_to_the_size_say_what_to_change() {
+    let (arch, state) = open("hf_tiny/model.safetensors", Dialect::Sum);
+    let with = |preprocessor| Checkpoint::from_parts(arch.clone(), state.clone(), preprocessor);
+    let export = |checkpoint: &Checkpoint, source| {
+        let options = ExportOptions { with_preprocessing: true, source: Some(source), ..at([64, 64]) };
+        lower(checkpoint, &options).map_err(|error| error.to_string())
+    };
+    let squashed = with(Preset::Hf.preprocessor(64, 64));
+    let any = export(&squashed, Source::Any).unwrap();
+    assert_eq!(any.values[any.input].shape, Shape::Bytes([0, 0, 3]));
+    let cropped = with(Preset::Timm.preprocessor(64, 64));
+    assert!(export(&cropped, Source::Any).unwrap_err().contains("--source-size HxW"));
+    assert!(export(&cropped, Source::Fixed([100, 150])).is_ok());
+    let mut lanczos = Preset::Hf.preprocessor(64, 64);
+    lanczos.filter = Filter::Lanczos;
+    assert!(export(&with(lanczos), Source::Any).unwrap_err().contains("lanczos"));
+    let mut unscaled = Preset::Timm.preprocessor(64, 64);
+    unscaled.resize = None;
+    assert!(export(&with(unscaled.clone()), Source::Fixed([70, 80])).is_ok());
+    assert!(export(&with(unscaled), Source::Fixed([70, 40])).unwrap_err().contains("less than it keeps"));
+    let open =
+        Preprocessor { crop: None, resize: Some(Resize::ShortestEdge { size: 64 }), ..Preset::Hf.preprocessor(64, 64) };
+    assert!(export(&with(open), Source::Fixed([100, 150])).unwrap_err().contains("leave out --size"));
+    let options = ExportOptions { source: Some(Source::Any), ..at([64, 64]) };
+    assert!(lower(&squashed, &options).unwrap_err().to_string().contains("add --with-preprocessing"));
+    for format in [Format::CoreMl, Format::LiteRt, Format::Ncnn] {
+        assert!(format.print(&any).unwrap_err().to_string().contains("leave out --source-size"), "{format}");
+    }
 }
 
 #[test]

@@ -43,6 +43,26 @@ fn litert_is_a_file_and_ncnn_a_folder_of_one_image() {
 }
 
 #[test]
+fn the_end_of_the_name_says_the_format_unless_an_option_does() {
+    let folder = Folder::new();
+    for (name, option, format) in [
+        ("a.onnx", None, "onnx"),
+        ("a.tflite", None, "litert"),
+        ("a.mlpackage", None, "coreml"),
+        ("a", None, "onnx"),
+        ("b.tflite", Some("onnx"), "onnx"),
+        ("b", Some("coreml"), "coreml"),
+    ] {
+        let target = folder.path(name);
+        let mut arguments = vec!["export", "demo", &target, "--report", "json"];
+        arguments.extend(option.into_iter().flat_map(|format| ["--format", format]));
+        let run = swiftformer(&arguments).exits(0);
+        assert_eq!(run.json()["format"], format, "{name}");
+        assert_eq!(run.stderr.contains("call it"), name == "b", "{}", run.stderr);
+    }
+}
+
+#[test]
 fn what_is_there_is_replaced_only_by_force() {
     let folder = Folder::new();
     let target = folder.write("m.onnx", b"mine");
@@ -63,10 +83,40 @@ fn options_that_cannot_be_met_say_what_to_change() {
     refused(&["--batch", "0"], &["1 to 65536"]);
     refused(&["--format", "tnn"], &["`tnn` is no format", "onnx"]);
     refused(&["--labels", "embed", "--outputs", "features"], &["--outputs features"]);
+    refused(&["--source-size", "any"], &["--with-preprocessing"]);
+    refused(&["--source-size", "0x5", "--with-preprocessing"], &["such as 480x640, or any"]);
+    let source = ["--with-preprocessing", "--preprocess", "hf", "--source-size", "any"];
+    refused(&[&source[..], &["--format", "litert"]].concat(), &["litert", "leave out --source-size"]);
+    refused(&[&source[..], &["--batch", "dynamic"]].concat(), &["--batch N"]);
+    refused(&["--with-preprocessing", "--preprocess", "timm", "--source-size", "any"], &["--source-size HxW"]);
     swiftformer(&["export", "original_tiny/checkpoint.pth", &target]).exits(2).says(&["--dialect sum"]);
     let taken = folder.write("file", b"");
     swiftformer(&["export", "demo", &format!("{taken}/m.onnx")]).exits(2).says(&["cannot write", "m.onnx"]);
     assert_eq!(folder.names(""), ["file"]);
+}
+
+#[test]
+fn force_replaces_no_folder_of_other_things() {
+    let folder = Folder::new();
+    folder.write("photos/cat.jpg", b"cat");
+    for format in ["onnx", "ncnn", "coreml"] {
+        swiftformer(&["export", "demo", &folder.path("photos"), "--format", format, "--force"])
+            .exits(2)
+            .says(&["photos is not replaced", "choose another place"]);
+    }
+    assert_eq!(folder.names("photos"), ["cat.jpg"]);
+}
+
+#[test]
+fn a_source_size_goes_into_the_file() {
+    let folder = Folder::new();
+    let target = folder.path("m.onnx");
+    let arguments =
+        ["export", "hf_tiny", &target, "--with-preprocessing", "--source-size", "480x640", "--report", "json"];
+    let report = swiftformer(&arguments).exits(0).json();
+    assert_eq!(report["source_size"], "480x640");
+    let bytes = std::fs::read(&target).unwrap();
+    assert!(bytes.windows(6).any(|window| window == b"Resize"));
 }
 
 #[cfg(target_os = "linux")]

@@ -69,6 +69,7 @@ pub struct Checkpoint {
     dialect_source: DialectSource,
     layout: Layout,
     name: String,
+    public_name: String,
 }
 
 impl Checkpoint {
@@ -86,7 +87,7 @@ impl Checkpoint {
             crate::config::Reading::Original => Layout::Original,
         };
         let dialect_source = DialectSource::Config;
-        Self { arch, state, preprocessor, dialect_source, layout, name: String::new() }
+        Self { arch, state, preprocessor, dialect_source, layout, name: String::new(), public_name: String::new() }
     }
 
     /// The description of the network.
@@ -117,6 +118,11 @@ impl Checkpoint {
     /// What the model was opened from, as messages name it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The same for files that are given away: where the model lies on this machine is no part of it.
+    pub fn public_name(&self) -> &str {
+        &self.public_name
     }
 
     /// The layout of the file that the weights came from.

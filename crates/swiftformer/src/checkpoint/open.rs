@@ -90,6 +90,7 @@ impl Checkpoint {
             ModelSource::Hub(id) => open_path(&fetch(id, options, progress)?, options)?,
         };
         checkpoint.name = source.to_string();
+        checkpoint.public_name = source.public_name();
         checkpoint.apply(options)?;
         Ok(checkpoint)
     }
@@ -149,7 +150,15 @@ fn fresh(
         None => preprocessor_of(&arch.config, None, None)?,
     };
     let layout = layout_of(config.reading);
-    Ok(Checkpoint { arch, state, preprocessor, dialect_source, layout, name: String::new() })
+    Ok(Checkpoint {
+        arch,
+        state,
+        preprocessor,
+        dialect_source,
+        layout,
+        name: String::new(),
+        public_name: String::new(),
+    })
 }
 
 fn layout_of(reading: Reading) -> Layout {
@@ -275,7 +284,15 @@ fn assemble(
         (Some(text), false) => with_channels(parse_preprocessor(path, text)?, arch.config.num_channels),
         _ => preprocessor_of(&arch.config, config, folder)?,
     };
-    Ok(Checkpoint { arch, state, preprocessor, dialect_source, layout: source, name: model })
+    Ok(Checkpoint {
+        arch,
+        state,
+        preprocessor,
+        dialect_source,
+        layout: source,
+        name: model,
+        public_name: String::new(),
+    })
 }
 
 fn check_dtypes(model: &str, file: &Recognised) -> Result<(), CheckpointError> {

@@ -69,6 +69,24 @@ impl FromStr for ModelSource {
     }
 }
 
+impl ModelSource {
+    /// The model's name for a file that is given away: a hub id as it is, of a path the last part, however it is spelt.
+    pub fn public_name(&self) -> String {
+        match self {
+            Self::Demo | Self::RandomVariant(_) | Self::Hub(_) => self.to_string(),
+            Self::RandomConfig(path) => format!("random:{}", last_part(path)),
+            Self::Path(path) => last_part(path),
+        }
+    }
+}
+
+fn last_part(path: &Path) -> String {
+    // `.` and `..` have none.
+    let whole = if path.file_name().is_some() { Ok(path.to_owned()) } else { path.canonicalize() };
+    let last = whole.ok().and_then(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()));
+    last.unwrap_or_default()
+}
+
 impl fmt::Display for ModelSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -78,5 +96,29 @@ impl fmt::Display for ModelSource {
             Self::Path(path) => write!(f, "{}", path.display()),
             Self::Hub(id) => f.write_str(id),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_public_name_is_the_same_for_every_way_to_a_folder() {
+        let place = tempfile::tempdir().unwrap();
+        let model = place.path().join("models").join("mine");
+        std::fs::create_dir_all(model.join("inside")).unwrap();
+        let inside = model.join("inside");
+        for path in
+            [model.clone(), model.join(""), model.join("."), inside.join(".."), place.path().join("models/mine")]
+        {
+            assert_eq!(ModelSource::Path(path.clone()).public_name(), "mine", "{}", path.display());
+        }
+        // A hub id has the form of such a path, and is the whole name.
+        assert_eq!(
+            ModelSource::Hub("timm/swiftformer_xs.dist_in1k".into()).public_name(),
+            "timm/swiftformer_xs.dist_in1k"
+        );
+        assert_eq!(ModelSource::RandomConfig("a/b/config.json".into()).public_name(), "random:config.json");
     }
 }

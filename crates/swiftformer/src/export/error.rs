@@ -36,12 +36,14 @@ pub enum ExportError {
         module: String,
     },
     /// Preprocessing that cannot be part of the exported model.
-    #[error("the preprocessing of {model} cannot be put into the file: {why}; leave out --with-preprocessing")]
+    #[error("the preprocessing of {model} cannot be put into the file: {why}; {change}")]
     Preprocessing {
         /// The model.
         model: String,
         /// Why.
         why: String,
+        /// What to change.
+        change: &'static str,
     },
     /// A weight beyond the range of 16-bit floats.
     #[error("a weight of {node} is {value:e}, beyond the 16-bit floats' 65504; use --precision f32")]
@@ -66,6 +68,14 @@ pub enum ExportError {
     Exists {
         /// The target.
         path: PathBuf,
+    },
+    /// A target that is replaced by no `--force`.
+    #[error("{} is not replaced: {what}; choose another place", path.display())]
+    Foreign {
+        /// The target.
+        path: PathBuf,
+        /// What is there.
+        what: String,
     },
     /// A target that cannot be written.
     #[error("cannot write {}", path.display())]

@@ -20,6 +20,16 @@ named! {
 }
 
 impl Format {
+    /// The end of its files' names, where runtimes and people know them by it.
+    pub fn extension(self) -> Option<&'static str> {
+        match self {
+            Self::Onnx => Some("onnx"),
+            Self::CoreMl => Some("mlpackage"),
+            Self::LiteRt => Some("tflite"),
+            Self::Ncnn => None,
+        }
+    }
+
     /// What weights and values are stored as unless one says so: Apple's neural engine computes in 16-bit floats.
     pub fn default_precision(self) -> FloatType {
         if self == Self::CoreMl { FloatType::F16 } else { FloatType::F32 }
@@ -30,6 +40,13 @@ impl Format {
     /// # Errors
     /// When the format cannot express it.
     pub fn print(self, lowered: &Lowered) -> Result<Artifact, ExportError> {
+        if lowered.options.source.is_some() && self != Self::Onnx {
+            return Err(ExportError::Inexpressible {
+                format: self.name(),
+                what: "a resize with antialiasing, as the model was trained with".to_owned(),
+                change: "leave out --source-size and resize images before".to_owned(),
+            });
+        }
         match self {
             Self::Onnx => onnx::print(lowered),
             Self::CoreMl => coreml::print(lowered),

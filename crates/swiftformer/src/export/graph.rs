@@ -1,7 +1,7 @@
 //! The lowered network: a list of operations in the order in which they run.
 
 use super::{Batch, ExportOptions, GeluForm};
-use crate::config::Dialect;
+use crate::{config::Dialect, image::Filter};
 
 /// Index of a value in [`Lowered::values`].
 pub type ValueId = usize;
@@ -13,7 +13,7 @@ pub enum Shape {
     Map([usize; 3]),
     /// `[channels]` of floats.
     Vector(usize),
-    /// `[height, width, channels]` of bytes; the input with preprocessing only.
+    /// `[height, width, channels]` of bytes; the input with preprocessing only. A side of 0 may have any length.
     Bytes([usize; 3]),
 }
 
@@ -96,6 +96,19 @@ pub struct Affine {
     pub shift: Vec<f32>,
 }
 
+/// How an image comes to the network's size: in bytes and with antialiasing, as Pillow does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resample {
+    /// `[height, width]` that it is scaled to.
+    pub scaled: [usize; 2],
+    /// The filter of that.
+    pub filter: Filter,
+    /// `[y, x]` of the first pixel that is kept.
+    pub offset: [usize; 2],
+    /// `[height, width]` that is kept.
+    pub size: [usize; 2],
+}
+
 /// How values are put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reduction {
@@ -119,8 +132,8 @@ pub enum Over {
 /// What an operation does. Operations of two values broadcast sides of length 1; all others take one value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
-    /// Bytes `[H, W, C]` as floats `[C, H, W]`, 0 to 255.
-    FromBytes,
+    /// Bytes `[H, W, C]`, resampled or as they are, as floats `[C, H, W]`, 0 to 255.
+    FromBytes(Option<Resample>),
     /// Convolution.
     Conv2d(Conv2d),
     /// Fully connected layer, vector to vector.

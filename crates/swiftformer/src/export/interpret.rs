@@ -2,8 +2,12 @@
 
 use half::f16;
 
-use super::{Affine, Conv2d, GeluForm, Linear, Lowered, Node, Op, Over, Reduction, Shape};
-use crate::{config::Activation, reference};
+use super::{Affine, Conv2d, GeluForm, Linear, Lowered, Node, Op, Over, Reduction, Resample, Shape};
+use crate::{
+    config::Activation,
+    image::{Image, Window, resize_window},
+    reference,
+};
 
 /// What every weight and every value is rounded to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +30,7 @@ impl Rounding {
 /// Runs one image, in the order of the input's shape (bytes as their numbers), and gives every output.
 ///
 /// # Panics
-/// When the image has not the input's length, or the list is not one that [`super::lower`] made.
+/// When the image has not the input's length, the input may have any, or the list is not one that [`super::lower`] made.
 pub fn interpret(lowered: &Lowered, image: &[f32], rounding: Rounding) -> Vec<Vec<f64>> {
     assert_eq!(image.len(), lowered.values[lowered.input].shape.len(), "an image of the input's shape");
     let mut values: Vec<Option<Vec<f64>>> = vec![None; lowered.values.len()];
@@ -59,7 +63,7 @@ fn run(node: &Node, inputs: &[(&[f64], Shape)], output: Shape, rounding: Roundin
     let pairs = |function: fn(f64, f64) -> f64| broadcast(inputs[0], inputs[1], output, function);
     let activation = |function| each(&|value| reference::activation(function, &[], value));
     match &node.op {
-        Op::FromBytes => planes(x, shape),
+        Op::FromBytes(resample) => planes(x, shape, resample.as_ref()),
         Op::Conv2d(layer) => conv2d(layer, x, (shape, output), rounding),
         Op::Linear(layer) => linear(layer, x, rounding),
         Op::Affine(layer) => affine(layer, x, rounding),
@@ -94,9 +98,24 @@ fn run(node: &Node, inputs: &[(&[f64], Shape)], output: Shape, rounding: Roundin
     }
 }
 
-fn planes(x: &[f64], shape: Shape) -> Vec<f64> {
+fn planes(x: &[f64], shape: Shape, resample: Option<&Resample>) -> Vec<f64> {
     let channels = shape.channels();
-    (0..channels).flat_map(|channel| x.iter().skip(channel).step_by(channels).copied()).collect()
+    let plane = |channel: usize| x.iter().skip(channel).step_by(channels).copied();
+    match resample {
+        None => (0..channels).flat_map(plane).collect(),
+        Some(resample) => (0..channels).flat_map(|channel| resampled(plane(channel), shape, resample)).collect(),
+    }
+}
+
+/// A channel of bytes, scaled and cropped.
+fn resampled(plane: impl Iterator<Item = f64>, shape: Shape, resample: &Resample) -> Vec<f64> {
+    let Shape::Bytes([height, width, _]) = shape else { panic!("{shape:?} holds no bytes") };
+    let image = Image::<1>::new(width, height, plane.map(|byte| byte as u8).collect());
+    let [rows, columns] = [0, 1].map(|axis| resample.offset[axis]..resample.offset[axis] + resample.size[axis]);
+    let [height, width] = resample.scaled;
+    let scaled =
+        image.and_then(|image| resize_window(&image, width, height, resample.filter, &Window { columns, rows }));
+    scaled.unwrap_or_else(|error| panic!("{error}")).into_data().into_iter().map(f64::from).collect()
 }
 
 fn rounded(values: &[f32], rounding: Rounding) -> Vec<f64> {

@@ -26,14 +26,13 @@ mod lower;
 pub mod ncnn;
 pub mod onnx;
 mod options;
-mod protobuf;
 
 pub use self::{
     artifact::Artifact,
     error::ExportError,
     format::Format,
-    graph::{Affine, Conv2d, Info, Linear, Lowered, Node, Op, Over, Reduction, Shape, Value, ValueId},
+    graph::{Affine, Conv2d, Info, Linear, Lowered, Node, Op, Over, Reduction, Resample, Shape, Value, ValueId},
     interpret::{Rounding, interpret},
     lower::lower,
-    options::{Batch, ExportOptions, FloatType, GeluForm, NormForm, OutputKind},
+    options::{Batch, ExportOptions, FloatType, GeluForm, NormForm, OutputKind, Source},
 };

@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use crate::image::MAX_RESIZED_SIDE;
+
 /// Images that one run of the exported model takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Batch {
@@ -28,6 +30,38 @@ impl fmt::Display for Batch {
         match self {
             Self::Fixed(count) => write!(f, "{count}"),
             Self::Dynamic => f.write_str("dynamic"),
+        }
+    }
+}
+
+/// Size of the images that come in where the file resizes them itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Always this `[height, width]`.
+    Fixed([usize; 2]),
+    /// Any size.
+    Any,
+}
+
+impl FromStr for Source {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let side = |side: &str| side.parse::<usize>().ok().filter(|side| (1..=MAX_RESIZED_SIDE).contains(side));
+        let sides = text.split_once(['x', 'X', '×']).and_then(|(height, width)| Some([side(height)?, side(width)?]));
+        match sides {
+            _ if text == "any" => Ok(Self::Any),
+            Some(sides) => Ok(Self::Fixed(sides)),
+            None => Err(format!("`{text}` is no size of images; give HEIGHTxWIDTH in pixels, such as 480x640, or any")),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed([height, width]) => write!(f, "{height}x{width}"),
+            Self::Any => f.write_str("any"),
         }
     }
 }
@@ -135,8 +169,11 @@ pub struct ExportOptions {
     pub norm: NormForm,
     /// What the model gives.
     pub outputs: OutputKind,
-    /// Takes bytes `[N, H, W, C]` from 0 to 255 of an image that is already resized and cropped, and normalises them.
+    /// Takes bytes `[N, H, W, C]` from 0 to 255 of an image, and normalises them.
     pub with_preprocessing: bool,
+    /// With preprocessing: images of this size come in, and are resized and cropped first, as the model's preprocessing
+    /// does. `None`: they are resized and cropped already.
+    pub source: Option<Source>,
     /// Puts the names of the classes into the file.
     pub embed_labels: bool,
 }
@@ -151,6 +188,7 @@ impl Default for ExportOptions {
             norm: NormForm::Portable,
             outputs: OutputKind::Logits,
             with_preprocessing: false,
+            source: None,
             embed_labels: false,
         }
     }

@@ -61,6 +61,50 @@ impl Preset {
     }
 }
 
+impl Preprocessor {
+    /// The same protocol for images of `[height, width]` at its end, where it ends with a fixed size: a preset's own rule, else
+    /// the resize by the factors of the two sides.
+    #[must_use]
+    pub fn at_size(&self, [height, width]: [usize; 2]) -> Self {
+        let same = |other: &Self| (self.resize, self.filter, self.crop) == (other.resize, other.filter, other.crop);
+        let [from_height, from_width] = match (self.crop, self.resize) {
+            (Some(crop), _) => [crop.height, crop.width],
+            (None, Some(Resize::Squash { height, width })) => [height, width],
+            (None, _) => return self.clone(),
+        };
+        let preset = Preset::ALL.into_iter().find(|preset| same(&preset.preprocessor(from_height, from_width)));
+        if let Some(preset) = preset {
+            let Self { resize, crop, .. } = preset.preprocessor(height, width);
+            return Self { resize, crop, ..self.clone() };
+        }
+        let scaled = |side: usize, to: usize, from: usize| {
+            let scaled = side as f64 * to as f64 / from.max(1) as f64;
+            (scaled.round() as usize).max(1)
+        };
+        let both = |rows, columns| (scaled(rows, height, from_height), scaled(columns, width, from_width));
+        let resize = self.resize.map(|resize| match resize {
+            Resize::Squash { height, width } => {
+                let (height, width) = both(height, width);
+                Resize::Squash { height, width }
+            }
+            Resize::ShortestEdge { size } => {
+                let (height, width) = both(size, size);
+                cover(height, width)
+            }
+            Resize::Cover { height, width } => {
+                let (height, width) = both(height, width);
+                Resize::Cover { height, width }
+            }
+            Resize::Fit { height, width } => {
+                let (height, width) = both(height, width);
+                Resize::Fit { height, width }
+            }
+        });
+        let crop = self.crop.map(|crop| CenterCrop { height, width, ..crop });
+        Self { resize, crop, ..self.clone() }
+    }
+}
+
 /// timm's resize in front of a centre crop: torchvision's for squares, its own otherwise.
 pub(super) fn cover(height: usize, width: usize) -> Resize {
     if height == width { Resize::ShortestEdge { size: height } } else { Resize::Cover { height, width } }
@@ -82,5 +126,34 @@ impl FromStr for Preset {
 
     fn from_str(name: &str) -> Result<Self, UnknownPreset> {
         Self::ALL.into_iter().find(|preset| preset.name() == name).ok_or_else(|| UnknownPreset(name.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preset_at_another_size_is_that_preset_for_the_size() {
+        for preset in Preset::ALL {
+            for size in [[224, 224], [192, 640], [96, 96], [333, 222]] {
+                let [height, width] = size;
+                assert_eq!(preset.preprocessor(224, 224).at_size(size), preset.preprocessor(height, width), "{preset}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_protocols_keep_their_proportions() {
+        let crop = CenterCrop { height: 100, width: 200, rule: CropRule::Transformers, fill: [9; 3] };
+        let own = |resize| Preprocessor { resize: Some(resize), crop: Some(crop), ..Preset::Hf.preprocessor(1, 1) };
+        let twice = own(Resize::Squash { height: 110, width: 260 }).at_size([200, 400]);
+        assert_eq!(twice.resize, Some(Resize::Squash { height: 220, width: 520 }));
+        assert_eq!(twice.crop, Some(CenterCrop { height: 200, width: 400, ..crop }));
+        let edge = own(Resize::ShortestEdge { size: 210 }).at_size([50, 200]);
+        assert_eq!(edge.resize, Some(Resize::Cover { height: 105, width: 210 }));
+        // Without a crop the size depends on the image: there is nothing to change.
+        let open = Preprocessor { crop: None, ..own(Resize::ShortestEdge { size: 64 }) };
+        assert_eq!(open.at_size([7, 7]), open);
     }
 }

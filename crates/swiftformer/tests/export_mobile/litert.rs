@@ -1,6 +1,6 @@
 use std::{collections::HashMap, io::Read};
 
-use super::{DIALECTS, at, flat::Table, print, tiny};
+use super::{DIALECTS, at, flat::Table, of_channels, print, tiny};
 use swiftformer::{
     checkpoint::Checkpoint,
     config::Dialect,
@@ -240,6 +240,18 @@ fn metadata_says_what_to_do_with_pixels() {
     let [output] = subgraph.tables(3)[..] else { panic!("one output") };
     assert_eq!(output.text(0), "logits");
     assert!(output.tables(6).is_empty(), "no labels were asked for");
+}
+
+#[test]
+fn the_color_space_is_that_of_the_channels() {
+    let (unknown, rgb, grayscale) = (0, 1, 2);
+    for (channels, space) in [(1, grayscale), (3, rgb), (5, unknown)] {
+        let bytes = file(&of_channels(channels), &at([64, 64]));
+        let graph = read(&bytes);
+        let root = Table::root(metadata(&graph)["TFLITE_METADATA"], b"M001");
+        let image = root.tables(3)[0].tables(2)[0].table(3).unwrap().table(1).unwrap();
+        assert_eq!(image.u8(0), space, "{channels} channels");
+    }
 }
 
 #[test]

@@ -6,10 +6,11 @@ mod ncnn;
 #[path = "../support/mod.rs"]
 mod support;
 
-use support::open;
+use support::{lively, open};
 use swiftformer::{
+    arch::{Arch, TailKind},
     checkpoint::Checkpoint,
-    config::Dialect,
+    config::{Dialect, SwiftFormerConfig, Variant},
     export::{Artifact, Batch, ExportError, ExportOptions, FloatType, Format, lower},
     image::Preset,
 };
@@ -19,6 +20,24 @@ const DIALECTS: [Dialect; 4] = [Dialect::Sum, Dialect::L2, Dialect::Softmax, Dia
 fn tiny(dialect: Dialect) -> Checkpoint {
     let (arch, state) = open("hf_tiny/model.safetensors", dialect);
     Checkpoint::from_parts(arch, state, Preset::Hf.preprocessor(64, 64))
+}
+
+/// A small network of so many input channels.
+fn of_channels(num_channels: usize) -> Checkpoint {
+    let config = SwiftFormerConfig {
+        depths: vec![1, 1],
+        embed_dims: vec![6, 9],
+        downsamples: vec![true, true],
+        num_labels: 1,
+        num_channels,
+        dialect: Some(Dialect::L2),
+        ..Variant::Xs.config()
+    };
+    let arch = Arch::build(&config, TailKind::Classifier).unwrap();
+    let state = lively(&arch, 3);
+    let preprocessor = Preset::Hf.preprocessor(64, 64);
+    let preprocessor = preprocessor.clone().with_channels(num_channels).unwrap_or(preprocessor);
+    Checkpoint::from_parts(arch, state, preprocessor)
 }
 
 fn at(size: [usize; 2]) -> ExportOptions {

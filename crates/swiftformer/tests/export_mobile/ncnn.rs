@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use super::{DIALECTS, at, print, tiny};
+use super::{DIALECTS, at, of_channels, print, tiny};
 use swiftformer::{
     checkpoint::Checkpoint,
     config::Dialect,
@@ -140,6 +140,16 @@ fn the_input_is_width_height_and_channels() {
         // Pixels are normalised by the network or by the program, never by both.
         assert_eq!(info["substract_mean_normalize"].is_null(), with_preprocessing);
         assert_eq!(layers.iter().any(|layer| layer.kind == "Scale"), with_preprocessing);
+    }
+}
+
+#[test]
+fn a_model_of_one_channel_takes_gray_pixels() {
+    for (channels, pixels) in [(1, "GRAY".into()), (3, "RGB".into()), (5, serde_json::Value::Null)] {
+        let files = files(&of_channels(channels), &at([64, 64]));
+        read(&files);
+        let info: serde_json::Value = serde_json::from_slice(&files["model.json"]).unwrap();
+        assert_eq!(info["input"]["pixels"], pixels);
     }
 }
 

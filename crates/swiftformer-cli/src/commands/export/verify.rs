@@ -11,9 +11,13 @@ use swiftformer::{
     tensor::Tensor,
 };
 
-/// The largest difference of any output between the file and this program's engine, on an image drawn without
-/// randomness. Of a batch, all images are the same one.
-pub fn difference(checkpoint: &Checkpoint, lowered: &Lowered, artifact: &Artifact) -> anyhow::Result<f32> {
+use super::Comparison;
+
+/// Compares every output of the file with this program's engine, on an image drawn without randomness. Of a batch, all images
+/// are the same one.
+///
+/// The other engine widens 16-bit weights and computes in 32 bits.
+pub fn compare(checkpoint: &Checkpoint, lowered: &Lowered, artifact: &Artifact) -> anyhow::Result<Comparison> {
     let Artifact::File(bytes) = artifact else { bail!("ONNX is one file") };
     let other = Other::load(bytes.clone()).context("the other engine cannot load the file")?;
     let [height, width] = lowered.size;
@@ -36,7 +40,7 @@ pub fn difference(checkpoint: &Checkpoint, lowered: &Lowered, artifact: &Artifac
     let expected = expected(checkpoint, lowered, &images)?;
     let inputs = vec![(other.input_ids().first().copied().context("the file has no input")?, input.into())];
     let found = other.run(inputs, other.output_ids(), None).context("the other engine cannot run the file")?;
-    let mut worst = 0.0f32;
+    let mut comparison = Comparison::default();
     for (found, expected) in found.into_iter().zip(&expected) {
         let found: rten_tensor::Tensor<f32> = found.try_into().context("an output holds no floats")?;
         let found = found.to_vec();
@@ -44,11 +48,14 @@ pub fn difference(checkpoint: &Checkpoint, lowered: &Lowered, artifact: &Artifac
             bail!("an output has {} values, expected {}", found.len(), expected.len() * batch);
         }
         for (found, &expected) in found.chunks_exact(expected.len()).flat_map(|image| image.iter().zip(expected)) {
-            let difference = (found - expected).abs();
-            worst = if difference > worst || difference.is_nan() { difference } else { worst };
+            if !found.is_finite() || !expected.is_finite() {
+                bail!("the file gives {found} where this program's engine gives {expected}; nothing was written");
+            }
+            comparison.largest_difference = comparison.largest_difference.max((found - expected).abs());
+            comparison.largest_value = comparison.largest_value.max(expected.abs());
         }
     }
-    Ok(worst)
+    Ok(comparison)
 }
 
 /// A pattern with edges and slopes, so that no channel and no place is like another.

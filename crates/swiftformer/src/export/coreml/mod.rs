@@ -20,13 +20,19 @@ use self::{
         ImageFeatureType, Metadata, Model, ModelDescription, StringFeatureType,
     },
 };
-use super::{Artifact, Batch, ExportError, Lowered, OutputKind, Shape, protobuf::Message};
+use super::{Artifact, Batch, ExportError, Lowered, OutputKind, Shape};
+use prost::Message;
 
 /// iOS 16 and macOS 13.
 const SPECIFICATION: i32 = 7;
 /// Outputs of a classifier.
 const CLASS_LABEL: &str = "classLabel";
 const CLASS_PROBABILITIES: &str = "classLabel_probs";
+
+/// What a package holds: the list of its parts, and they.
+pub const MANIFEST_FILE: &str = "Manifest.json";
+/// The folder of the parts.
+pub const DATA_FOLDER: &str = "Data";
 
 /// Names inside the package; the identifiers only have to differ.
 const MANIFEST: &str = r#"{
@@ -76,9 +82,9 @@ pub fn print(lowered: &Lowered) -> Result<Artifact, ExportError> {
         ml_program: Some(program),
     };
     Ok(Artifact::Folder(vec![
-        ("Manifest.json".into(), MANIFEST.into()),
-        ("Data/com.apple.CoreML/model.mlmodel".into(), model.encode()),
-        ("Data/com.apple.CoreML/weights/weight.bin".into(), weights),
+        (MANIFEST_FILE.into(), MANIFEST.into()),
+        (format!("{DATA_FOLDER}/com.apple.CoreML/model.mlmodel"), model.encode_to_vec()),
+        (format!("{DATA_FOLDER}/com.apple.CoreML/weights/weight.bin"), weights),
     ]))
 }
 

@@ -233,7 +233,7 @@ impl<'a> Printer<'a> {
         let pair = |kind: &'static str| (kind, vec![("y", operands.get(1).cloned().unwrap_or_default())]);
         let (kind, more) = match &node.op {
             // The image is planes of floats already.
-            Op::FromBytes => {
+            Op::FromBytes(_) => {
                 self.names.insert(node.output, x);
                 self.taken.remove(&name);
                 return;

@@ -1,7 +1,9 @@
 use std::collections::HashSet;
 
+use prost::Message;
+
 use super::{
-    super::{Artifact, Batch, ExportError, ExportOptions, FloatType, OutputKind, lower, protobuf::Message},
+    super::{Artifact, Batch, ExportError, ExportOptions, FloatType, OutputKind, lower},
     CLASS_LABEL, CLASS_PROBABILITIES, print,
     proto::{Block, Model},
 };
@@ -25,7 +27,7 @@ fn files(options: &ExportOptions) -> Vec<(String, Vec<u8>)> {
 }
 
 fn model(options: &ExportOptions) -> Model {
-    Model::decode(files(options)[1].1.as_slice())
+    Model::decode(files(options)[1].1.as_slice()).unwrap()
 }
 
 fn block(model: &Model) -> &Block {
@@ -69,7 +71,7 @@ fn values_are_known_before_they_are_used_and_defined_once() {
 fn weights_lie_where_the_program_says_and_have_its_type() {
     for (precision, code, width) in [(FloatType::F16, 1, 2), (FloatType::F32, 2, 4)] {
         let files = files(&ExportOptions { precision, ..small() });
-        let model = Model::decode(files[1].1.as_slice());
+        let model = Model::decode(files[1].1.as_slice()).unwrap();
         let blob = &files[2].1;
         let word = |at: usize| u32::from_le_bytes(blob[at..at + 4].try_into().unwrap());
         let long = |at: usize| u64::from_le_bytes(blob[at..at + 8].try_into().unwrap()) as usize;

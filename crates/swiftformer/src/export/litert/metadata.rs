@@ -21,6 +21,8 @@ pub(super) struct Metadata<'a> {
     pub(super) description: &'a str,
     /// Version of the program that wrote it.
     pub(super) version: &'a str,
+    /// Channels of the input.
+    pub(super) channels: usize,
     /// What is to be subtracted from the pixels of 0 to 255, a channel each, and what they are to be divided by then;
     /// `None` when the graph does it.
     pub(super) normalization: Option<[Vec<f32>; 2]>,
@@ -63,8 +65,13 @@ impl Metadata<'_> {
     }
 
     fn input(&self, builder: &mut FlatBufferBuilder) -> Table {
+        let (color, description) = match self.channels {
+            1 => (schema::COLOR_GRAYSCALE, "grayscale image"),
+            3 => (schema::COLOR_RGB, "RGB image"),
+            _ => (schema::COLOR_UNKNOWN, "image"),
+        };
         let image = table(builder, |fields| {
-            fields.push_slot_always(schema::image_properties::COLOR_SPACE, schema::COLOR_RGB);
+            fields.push_slot_always(schema::image_properties::COLOR_SPACE, color);
         });
         let content = content(builder, schema::CONTENT_IMAGE, image);
         let units: Vec<Table> = self.normalization.iter().map(|parts| normalization(builder, parts)).collect();
@@ -75,7 +82,7 @@ impl Metadata<'_> {
             fields.push_slot_always(schema::stats::MIN, min);
         });
         let name = builder.create_string("image");
-        let description = builder.create_string("RGB image");
+        let description = builder.create_string(description);
         table(builder, |fields| {
             fields.push_slot_always(schema::tensor_metadata::NAME, name);
             fields.push_slot_always(schema::tensor_metadata::DESCRIPTION, description);

@@ -65,7 +65,9 @@ fn metadata<'a>(lowered: &'a Lowered, description: &'a str) -> Metadata<'a> {
     let bytes = matches!(lowered.values[lowered.input].shape, Shape::Bytes(_));
     // Readers normalise pixels of 0 to 255: (pixel · rescale − mean) / std = (pixel − mean / rescale) / (std / rescale).
     let pixels = |values: &[f64]| values.iter().map(|value| (value / info.rescale) as f32).collect::<Vec<_>>();
-    let normalization = (!bytes).then(|| [pixels(&info.mean), pixels(&info.std)]);
+    // A preprocessing of pictures says nothing about five channels.
+    let fits = info.mean.len() == channels && info.std.len() == channels;
+    let normalization = (!bytes && fits).then(|| [pixels(&info.mean), pixels(&info.std)]);
     let end = |pixel: f64| {
         let parts = info.mean.iter().zip(&info.std);
         parts.map(|(mean, std)| ((pixel * info.rescale - mean) / std) as f32).collect::<Vec<_>>()
@@ -82,6 +84,7 @@ fn metadata<'a>(lowered: &'a Lowered, description: &'a str) -> Metadata<'a> {
         name: &info.model,
         description,
         version: info.version,
+        channels,
         normalization,
         range,
         outputs: names.map(|name| (name, meaning, labels && !info.labels.is_empty())).collect(),

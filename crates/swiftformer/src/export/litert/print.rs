@@ -169,7 +169,7 @@ impl<'a> Printer<'a> {
         let mut inputs: Vec<TensorId> = node.inputs.iter().map(|&value| self.tensor(value)).collect();
         let like = node.output;
         let operator = match &node.op {
-            Op::FromBytes => Operator::Dequantize,
+            Op::FromBytes(_) => Operator::Dequantize,
             Op::Conv2d(conv) => return self.conv(node, conv, output, fused),
             Op::Linear(linear) => {
                 let shape = vec![linear.out_channels, linear.in_channels];

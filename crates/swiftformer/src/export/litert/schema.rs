@@ -140,8 +140,12 @@ table! {
 pub(super) const CONTENT_FEATURE: u8 = 1;
 /// `ContentProperties.ImageProperties`.
 pub(super) const CONTENT_IMAGE: u8 = 2;
+/// `ColorSpaceType.UNKNOWN`.
+pub(super) const COLOR_UNKNOWN: i8 = 0;
 /// `ColorSpaceType.RGB`.
 pub(super) const COLOR_RGB: i8 = 1;
+/// `ColorSpaceType.GRAYSCALE`.
+pub(super) const COLOR_GRAYSCALE: i8 = 2;
 /// `ProcessUnitOptions.NormalizationOptions`.
 pub(super) const PROCESS_NORMALIZATION: u8 = 1;
 /// `AssociatedFileType.TENSOR_AXIS_LABELS`.

@@ -75,7 +75,10 @@ impl<'a> Builder<'a> {
     fn output_shape(&self, op: &Op, inputs: &[ValueId]) -> Shape {
         let first = self.shape(inputs[0]);
         match (op, first) {
-            (Op::FromBytes, Shape::Bytes([height, width, channels])) => Shape::Map([channels, height, width]),
+            (Op::FromBytes(resample), Shape::Bytes([height, width, channels])) => {
+                let [height, width] = resample.map_or([height, width], |resample| resample.size);
+                Shape::Map([channels, height, width])
+            }
             (Op::Conv2d(conv), Shape::Map([_, height, width])) => {
                 let side = |axis: usize, length: usize| {
                     (length + 2 * conv.padding[axis] - conv.kernel[axis]) / conv.stride[axis] + 1

@@ -3,15 +3,13 @@
 mod activation;
 mod attention;
 mod builder;
+mod input;
 
-use self::builder::Builder;
-use super::{
-    Affine, Batch, ExportError, ExportOptions, FloatType, Info, Linear, Lowered, Op, OutputKind, Shape, ValueId,
-};
+use self::{builder::Builder, input::mean_and_std};
+use super::{Affine, Batch, ExportError, ExportOptions, FloatType, Info, Linear, Lowered, Op, OutputKind, ValueId};
 use crate::{
     arch::{Arch, Block, ConvBlock, ConvNorm, Linear as LinearLayer, Module, Norm, Tail},
     checkpoint::Checkpoint,
-    image::{Normalize, Preprocessor},
     plan::fold::Folder,
     weights::names::{Layout, Names},
 };
@@ -38,19 +36,19 @@ pub fn lower(checkpoint: &Checkpoint, options: &ExportOptions) -> Result<Lowered
         Layout::TensorFlow => Layout::HuggingFace,
         layout => layout,
     };
-    let preprocessor = checkpoint.preprocessor();
+    let preprocessor = checkpoint.preprocessor().at_size(size);
     let builder = Builder::new(Folder::new(checkpoint.state(), arch.config.batch_norm_eps), Names::new(arch, layout));
     let mut lowering = Lowering { builder, options };
-    let input = lowering.input(checkpoint, size)?;
+    let input = lowering.input(checkpoint, &preprocessor, size)?;
     let outputs = lowering.network(arch, input.map)?;
     let (values, nodes) = lowering.builder.finish();
     let labels = match options.embed_labels {
         true => (0..arch.config.num_labels).map(|index| arch.config.label(index)).collect(),
         false => Vec::new(),
     };
-    let (mean, std) = mean_and_std(preprocessor, arch.config.num_channels);
+    let (mean, std) = mean_and_std(&preprocessor, arch.config.num_channels);
     let info = Info {
-        model: public_name(checkpoint.name()),
+        model: checkpoint.public_name().to_owned(),
         dialect,
         normalize_qk: arch.config.normalize_qk,
         labels,
@@ -83,13 +81,6 @@ fn other_output(pools: bool) -> &'static str {
     if pools { "use --outputs embedding or --outputs features" } else { "use --outputs features" }
 }
 
-fn mean_and_std(preprocessor: &Preprocessor, channels: usize) -> (Vec<f64>, Vec<f64>) {
-    match &preprocessor.normalize {
-        Some(Normalize { mean, std }) => (mean.clone(), std.clone()),
-        None => (vec![0.0; channels], vec![1.0; channels]),
-    }
-}
-
 fn check_range(lowered: &Lowered) -> Result<(), ExportError> {
     for node in &lowered.nodes {
         let weights = node.op.weights().into_iter().flatten().flatten();
@@ -100,45 +91,12 @@ fn check_range(lowered: &Lowered) -> Result<(), ExportError> {
     Ok(())
 }
 
-/// The model's input, and the normalised map that the network starts with.
-struct Input {
-    value: ValueId,
-    map: ValueId,
-}
-
 struct Lowering<'a> {
     builder: Builder<'a>,
     options: &'a ExportOptions,
 }
 
 impl Lowering<'_> {
-    fn input(&mut self, checkpoint: &Checkpoint, [height, width]: [usize; 2]) -> Result<Input, ExportError> {
-        let channels = checkpoint.config().num_channels;
-        if !self.options.with_preprocessing {
-            let value = self.builder.value("pixel_values", Shape::Map([channels, height, width]));
-            return Ok(Input { value, map: value });
-        }
-        let preprocessor = checkpoint.preprocessor();
-        let refused = |why| ExportError::Preprocessing { model: checkpoint.name().to_owned(), why };
-        if !matches!(channels, 1 | 3) {
-            return Err(refused(format!("images have 3 channels or 1, the model takes {channels}")));
-        }
-        let (mean, std) = mean_and_std(preprocessor, channels);
-        if mean.len() != channels || std.len() != channels {
-            return Err(refused(format!("it has {} means for {channels} channels", mean.len())));
-        }
-        let rescale = preprocessor.rescale.unwrap_or(1.0);
-        let affine = Affine {
-            scale: std.iter().map(|s| (rescale / s) as f32).collect(),
-            shift: mean.iter().zip(&std).map(|(m, s)| (-m / s) as f32).collect(),
-        };
-        let value = self.builder.value("image", Shape::Bytes([height, width, channels]));
-        let floats = self.builder.node("preprocess.floats", "bytes as floats", Op::FromBytes, &[value]);
-        let doc = "(x · rescale − mean) / std";
-        let map = self.builder.node("preprocess.normalize", doc, Op::Affine(affine), &[floats]);
-        Ok(Input { value, map })
-    }
-
     fn network(&mut self, arch: &Arch, input: ValueId) -> Result<Vec<ValueId>, ExportError> {
         let mut x = input;
         for layer in &arch.stem {
@@ -238,13 +196,6 @@ impl Lowering<'_> {
     fn scaled(&self, scale: Option<Module>) -> String {
         scale.map_or_else(String::new, |module| format!("with {}", self.builder.module(module)))
     }
-}
-
-/// A model's name for a file that is given away: a hub id as it is, of a path the last part.
-fn public_name(name: &str) -> String {
-    let is_path = name.starts_with(['/', '.', '~']) || name.contains('\\') || name.matches('/').count() > 1;
-    let last = name.rsplit(['/', '\\']).find(|part| !part.is_empty());
-    if is_path { last.unwrap_or_default().to_owned() } else { name.to_owned() }
 }
 
 /// The module that a module is a part of.

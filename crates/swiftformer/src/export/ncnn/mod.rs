@@ -55,12 +55,18 @@ fn info(lowered: &Lowered) -> Vec<u8> {
             "norm_vals": info.std.iter().map(|std| info.rescale / std).collect::<Vec<_>>(),
         }),
     };
+    // The part of `ncnn::Mat::PIXEL_…` behind the underscore.
+    let pixels = match lowered.values[lowered.input].shape.channels() {
+        1 => json!("GRAY"),
+        3 => json!("RGB"),
+        _ => serde_json::Value::Null,
+    };
     let value = json!({
         "model": info.model,
         "dialect": info.dialect.to_string(),
         "normalize_qk": info.normalize_qk,
         "written_by": format!("swiftformer {}", info.version),
-        "input": {"blob": name(lowered.input), "width": width, "height": height, "pixels": "RGB"},
+        "input": {"blob": name(lowered.input), "width": width, "height": height, "pixels": pixels},
         "preprocessing": info.preprocessing,
         "substract_mean_normalize": steps,
         "outputs": lowered.outputs.iter().map(|&output| name(output)).collect::<Vec<_>>(),

@@ -68,7 +68,7 @@ impl Printer<'_> {
 
     fn step(&mut self, step: &Step) {
         let inputs: Vec<String> = step.inputs.iter().map(|&value| self.take(value)).collect();
-        if matches!(step.work, Work::Op(Op::FromBytes)) {
+        if matches!(step.work, Work::Op(Op::FromBytes(_))) {
             // ncnn makes floats of the pixels when it makes a blob of an image.
             self.free[step.output] = inputs;
         } else {
@@ -160,7 +160,7 @@ fn operation(op: &Op) -> (&'static str, Params) {
     let binary = |operation| ("BinaryOp", params().int(0, operation));
     let scalar = |operation, value| ("BinaryOp", params().int(0, operation).int(1, 1).float(2, value));
     match op {
-        Op::FromBytes => ("Noop", params()),
+        Op::FromBytes(_) => ("Noop", params()),
         Op::Conv2d(conv) => convolution(conv, Activation::None),
         Op::Linear(linear) => {
             ("InnerProduct", params().int(0, linear.out_channels).int(1, 1).int(2, linear.weight.len()))

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use half::f16;
 
 use super::{
-    super::{Conv2d, FloatType, GeluForm, Lowered, Node, Op, Over, Reduction, Shape, Value, ValueId},
+    super::{Conv2d, FloatType, GeluForm, Lowered, Node, Op, Over, Reduction, Resample, Shape, Value, ValueId},
     OperatorSet,
     proto::{
         AttributeProto, AttributeType, DataType, Dimension, GraphProto, NodeProto, TensorProto, TensorShapeProto,
         TensorTypeProto, TypeProto, ValueInfoProto,
     },
 };
+use crate::image::Filter;
 
 /// Axes of a map, and of the places in it.
 const CHANNELS: &[i64] = &[1];
@@ -59,6 +60,7 @@ impl<'a> Printer<'a> {
         let Value { name, shape } = self.value(id);
         let (data_type, doc) = match shape {
             Shape::Map(_) if id == self.lowered.input => (self.float, "[N, C, H, W], normalised"),
+            Shape::Bytes(_) if self.lowered.options.source.is_some() => (DataType::Uint8, "[N, H, W, C], 0 to 255"),
             Shape::Bytes(_) => (DataType::Uint8, "[N, H, W, C], 0 to 255, resized and cropped"),
             Shape::Map(_) | Shape::Vector(_) => (self.float, ""),
         };
@@ -66,7 +68,10 @@ impl<'a> Printer<'a> {
             Some(count) => Dimension { dim_value: Some(count as i64), dim_param: None },
             None => Dimension { dim_value: None, dim_param: Some("batch".into()) },
         };
-        let sides = shape.sides().iter().map(|&side| Dimension { dim_value: Some(side as i64), dim_param: None });
+        let sides = shape.sides().iter().zip(["height", "width", ""]).map(|(&side, name)| match side {
+            0 => Dimension { dim_value: None, dim_param: Some(name.into()) },
+            side => Dimension { dim_value: Some(side as i64), dim_param: None },
+        });
         let shape = TensorShapeProto { dim: std::iter::once(batch).chain(sides).collect() };
         let tensor = TensorTypeProto { elem_type: data_type as i32, shape: Some(shape) };
         let r#type = Some(TypeProto { tensor_type: Some(tensor) });
@@ -79,8 +84,11 @@ impl<'a> Printer<'a> {
         let x = inputs.first().cloned().unwrap_or_default();
         let mut steps = Steps { node, output: self.value(node.output).name.clone(), printer: self };
         match &node.op {
-            Op::FromBytes => {
-                let planes = steps.inner("transpose", "Transpose", &[&x], vec![ints("perm", &[0, 3, 1, 2])]);
+            Op::FromBytes(resample) => {
+                let mut planes = steps.inner("transpose", "Transpose", &[&x], vec![ints("perm", &[0, 3, 1, 2])]);
+                if let Some(resample) = resample {
+                    planes = steps.resample(resample, &planes);
+                }
                 let float = steps.printer.float as i64;
                 steps.last("Cast", &[&planes], vec![int("to", float)]);
             }
@@ -121,8 +129,7 @@ impl<'a> Printer<'a> {
             Op::Erf => steps.last("Erf", &[&x], Vec::new()),
             Op::Relu => steps.last("Relu", &[&x], Vec::new()),
             Op::LeakyRelu(slope) => {
-                let alpha = AttributeProto { f: Some(*slope), ..attribute("alpha", AttributeType::Float as i32) };
-                steps.last("LeakyRelu", &[&x], vec![alpha]);
+                steps.last("LeakyRelu", &[&x], vec![float("alpha", *slope)]);
             }
             Op::Gelu(form) => steps.gelu(*form, &x),
             Op::Sigmoid => steps.last("Sigmoid", &[&x], Vec::new()),
@@ -156,13 +163,16 @@ impl<'a> Printer<'a> {
     }
 
     fn axes(&mut self, axes: &[i64]) -> String {
-        let name = if axes == PLACES { "axes.places" } else { "axes.channels" };
+        self.integers(if axes == PLACES { "axes.places" } else { "axes.channels" }, axes)
+    }
+
+    fn integers(&mut self, name: &str, values: &[i64]) -> String {
         if self.constants.insert(name.to_owned()) {
             self.graph.initializer.push(TensorProto {
-                dims: vec![axes.len() as i64],
+                dims: vec![values.len() as i64],
                 data_type: DataType::Int64 as i32,
                 name: name.to_owned(),
-                raw_data: axes.iter().flat_map(|axis| axis.to_le_bytes()).collect::<Vec<_>>().into(),
+                raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>().into(),
             });
         }
         name.to_owned()
@@ -241,6 +251,34 @@ impl Steps<'_, '_> {
         }
     }
 
+    /// Planes of bytes scaled and cropped. With these attributes and on bytes, it is Pillow's resize.
+    fn resample(&mut self, resample: &Resample, planes: &str) -> String {
+        let Shape::Map([channels, ..]) = self.printer.value(self.node.output).shape else { return planes.to_owned() };
+        let batch = self.printer.lowered.fixed_batch().unwrap_or(1);
+        let [height, width] = resample.scaled;
+        let name = &self.node.name;
+        let sizes = [batch, channels, height, width].map(|side| side as i64);
+        let sizes = self.printer.integers(&format!("{name}.sizes"), &sizes);
+        let mut attributes = vec![int("antialias", 1), int("exclude_outside", 1)];
+        if resample.filter == Filter::Bicubic {
+            attributes.push(string("mode", "cubic"));
+            attributes.push(float("cubic_coeff_a", -0.5));
+        } else {
+            attributes.push(string("mode", "linear"));
+        }
+        let scaled = self.inner("resize", "Resize", &[planes, "", "", &sizes], attributes);
+        if resample.scaled == resample.size {
+            return scaled;
+        }
+        let name = &self.node.name;
+        let starts = resample.offset.map(|start| start as i64);
+        let ends = [0, 1].map(|axis| (resample.offset[axis] + resample.size[axis]) as i64);
+        let starts = self.printer.integers(&format!("{name}.starts"), &starts);
+        let ends = self.printer.integers(&format!("{name}.ends"), &ends);
+        let axes = self.printer.axes(PLACES);
+        self.inner("crop", "Slice", &[&scaled, &starts, &ends, &axes], Vec::new())
+    }
+
     fn gelu(&mut self, form: GeluForm, x: &str) {
         // Only the operator set of `--gelu op` has the operation.
         let has_op = self.printer.lowered.options.gelu == GeluForm::Op;
@@ -274,6 +312,10 @@ impl Steps<'_, '_> {
 
 fn attribute(name: &str, r#type: i32) -> AttributeProto {
     AttributeProto { name: name.to_owned(), r#type, ..AttributeProto::default() }
+}
+
+fn float(name: &str, value: f32) -> AttributeProto {
+    AttributeProto { f: Some(value), ..attribute(name, AttributeType::Float as i32) }
 }
 
 fn int(name: &str, value: i64) -> AttributeProto {

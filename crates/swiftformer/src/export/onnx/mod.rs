@@ -1,4 +1,4 @@
-//! ONNX, operator sets 17 and (with the operation Gelu) 20.
+//! ONNX, operator sets 17, 18 (resizing) and 20 (with the operation Gelu).
 //!
 //! Names of operations are those of the lowered list, and so are doc strings. Metadata: `labels`, `mean`, `std` as JSON
 //! arrays, `rescale`, `preprocessing`, `dialect`, `normalize_qk`, `model`, `version`. The same model and options give the
@@ -14,13 +14,15 @@ use self::{
     graph::Printer,
     proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto},
 };
-use super::{Artifact, ExportError, GeluForm, Lowered, protobuf::Message};
+use super::{Artifact, ExportError, GeluForm, Lowered};
+use prost::Message;
 
 /// Protocol buffers, and with them ONNX files, end here.
 const MAX_BYTES: usize = i32::MAX as usize;
 
-/// Operator set without and with Gelu, and the file versions that came with them.
+/// Operator sets without more, with antialiasing, and with Gelu, and the file versions that came with them.
 const PLAIN: OperatorSet = OperatorSet { version: 17, ir_version: 8 };
+const WITH_ANTIALIAS: OperatorSet = OperatorSet { version: 18, ir_version: 8 };
 const WITH_GELU: OperatorSet = OperatorSet { version: 20, ir_version: 9 };
 
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +33,11 @@ struct OperatorSet {
 
 impl OperatorSet {
     fn of(lowered: &Lowered) -> Self {
-        if lowered.options.gelu == GeluForm::Op { WITH_GELU } else { PLAIN }
+        match lowered.options.gelu {
+            GeluForm::Op => WITH_GELU,
+            _ if lowered.options.source.is_some() => WITH_ANTIALIAS,
+            _ => PLAIN,
+        }
     }
 
     /// Whether reductions other than ReduceSum take their axes as an input; before, they were an attribute.
@@ -43,7 +49,7 @@ impl OperatorSet {
 /// Prints a lowered network.
 ///
 /// # Errors
-/// When the file would have more than 2³¹ bytes.
+/// When the file would have more than 2³¹ bytes, or resizes a dynamic batch.
 pub fn print(lowered: &Lowered) -> Result<Artifact, ExportError> {
     let bytes_a_value = match lowered.options.precision {
         super::FloatType::F32 => 4,
@@ -57,7 +63,14 @@ pub fn print(lowered: &Lowered) -> Result<Artifact, ExportError> {
             change: "use --precision f16 or a smaller model".into(),
         });
     }
-    Ok(Artifact::File(model(lowered).encode()))
+    if lowered.options.source.is_some() && lowered.fixed_batch().is_none() {
+        return Err(ExportError::Inexpressible {
+            format: "ONNX",
+            what: "a resize of a dynamic batch without computing shapes".into(),
+            change: "use --batch N, or leave out --source-size".into(),
+        });
+    }
+    Ok(Artifact::File(model(lowered).encode_to_vec()))
 }
 
 fn model(lowered: &Lowered) -> ModelProto {

@@ -1,8 +1,8 @@
-//! The messages of ONNX's schema that are written, as `onnx.proto3` numbers them; what it calls optional and tells from
-//! zero stays so here.
+//! The messages and fields of ONNX's schema that are written, as `onnx.proto` numbers them. What a reader tells from zero is
+//! optional here. The schema is of the kind that writes repeated numbers one by one, and some readers take no other form.
 
-use super::super::protobuf::message;
 use bytes::Bytes;
+use prost::Message;
 
 /// Type of a tensor's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,83 +22,136 @@ pub enum AttributeType {
     Ints = 7,
 }
 
-message! {
-    ModelProto {
-        1 ir_version: i64,
-        2 producer_name: String,
-        3 producer_version: String,
-        6 doc_string: String,
-        7 graph: Option<GraphProto>,
-        8 opset_import: Vec<OperatorSetIdProto>,
-        14 metadata_props: Vec<StringStringEntryProto>,
-    }
+#[derive(Clone, PartialEq, Message)]
+pub struct ModelProto {
+    #[prost(int64, tag = "1")]
+    pub ir_version: i64,
+    #[prost(string, tag = "2")]
+    pub producer_name: String,
+    #[prost(string, tag = "3")]
+    pub producer_version: String,
+    #[prost(string, tag = "6")]
+    pub doc_string: String,
+    #[prost(message, optional, tag = "7")]
+    pub graph: Option<GraphProto>,
+    #[prost(message, repeated, tag = "8")]
+    pub opset_import: Vec<OperatorSetIdProto>,
+    #[prost(message, repeated, tag = "14")]
+    pub metadata_props: Vec<StringStringEntryProto>,
+}
 
-    OperatorSetIdProto {
-        1 domain: String,
-        2 version: i64,
-    }
+#[derive(Clone, PartialEq, Message)]
+pub struct OperatorSetIdProto {
+    #[prost(string, tag = "1")]
+    pub domain: String,
+    #[prost(int64, tag = "2")]
+    pub version: i64,
+}
 
-    StringStringEntryProto {
-        1 key: String,
-        2 value: String,
-    }
+#[derive(Clone, PartialEq, Message)]
+pub struct StringStringEntryProto {
+    #[prost(string, tag = "1")]
+    pub key: String,
+    #[prost(string, tag = "2")]
+    pub value: String,
+}
 
-    GraphProto {
-        1 node: Vec<NodeProto>,
-        2 name: String,
-        5 initializer: Vec<TensorProto>,
-        10 doc_string: String,
-        11 input: Vec<ValueInfoProto>,
-        12 output: Vec<ValueInfoProto>,
-        13 value_info: Vec<ValueInfoProto>,
-    }
+#[derive(Clone, PartialEq, Message)]
+pub struct GraphProto {
+    #[prost(message, repeated, tag = "1")]
+    pub node: Vec<NodeProto>,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    #[prost(message, repeated, tag = "5")]
+    pub initializer: Vec<TensorProto>,
+    #[prost(string, tag = "10")]
+    pub doc_string: String,
+    #[prost(message, repeated, tag = "11")]
+    pub input: Vec<ValueInfoProto>,
+    #[prost(message, repeated, tag = "12")]
+    pub output: Vec<ValueInfoProto>,
+    #[prost(message, repeated, tag = "13")]
+    pub value_info: Vec<ValueInfoProto>,
+}
 
-    NodeProto {
-        1 input: Vec<String>,
-        2 output: Vec<String>,
-        3 name: String,
-        4 op_type: String,
-        5 attribute: Vec<AttributeProto>,
-        6 doc_string: String,
-    }
+#[derive(Clone, PartialEq, Message)]
+pub struct NodeProto {
+    #[prost(string, repeated, tag = "1")]
+    pub input: Vec<String>,
+    #[prost(string, repeated, tag = "2")]
+    pub output: Vec<String>,
+    #[prost(string, tag = "3")]
+    pub name: String,
+    #[prost(string, tag = "4")]
+    pub op_type: String,
+    #[prost(message, repeated, tag = "5")]
+    pub attribute: Vec<AttributeProto>,
+    #[prost(string, tag = "6")]
+    pub doc_string: String,
+}
 
-    AttributeProto {
-        1 name: String,
-        2 f: Option<f32>,
-        3 i: Option<i64>,
-        4 s: Option<Bytes>,
-        8 ints: Vec<i64>,
-        20 r#type: i32,
-    }
+#[derive(Clone, PartialEq, Message)]
+pub struct AttributeProto {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(float, optional, tag = "2")]
+    pub f: Option<f32>,
+    #[prost(int64, optional, tag = "3")]
+    pub i: Option<i64>,
+    #[prost(bytes = "bytes", optional, tag = "4")]
+    pub s: Option<Bytes>,
+    #[prost(int64, repeated, packed = "false", tag = "8")]
+    pub ints: Vec<i64>,
+    #[prost(int32, tag = "20")]
+    pub r#type: i32,
+}
 
-    TensorProto {
-        1 dims: Vec<i64>,
-        2 data_type: i32,
-        8 name: String,
-        9 raw_data: Bytes,
-    }
+#[derive(Clone, PartialEq, Message)]
+pub struct TensorProto {
+    #[prost(int64, repeated, packed = "false", tag = "1")]
+    pub dims: Vec<i64>,
+    #[prost(int32, tag = "2")]
+    pub data_type: i32,
+    #[prost(string, tag = "8")]
+    pub name: String,
+    #[prost(bytes = "bytes", tag = "9")]
+    pub raw_data: Bytes,
+}
 
-    ValueInfoProto {
-        1 name: String,
-        2 r#type: Option<TypeProto>,
-        3 doc_string: String,
-    }
+#[derive(Clone, PartialEq, Message)]
+pub struct ValueInfoProto {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(message, optional, tag = "2")]
+    pub r#type: Option<TypeProto>,
+    #[prost(string, tag = "3")]
+    pub doc_string: String,
+}
 
-    TypeProto {
-        1 tensor_type: Option<TensorTypeProto>,
-    }
+#[derive(Clone, PartialEq, Message)]
+pub struct TypeProto {
+    #[prost(message, optional, tag = "1")]
+    pub tensor_type: Option<TensorTypeProto>,
+}
 
-    TensorTypeProto {
-        1 elem_type: i32,
-        2 shape: Option<TensorShapeProto>,
-    }
+#[derive(Clone, PartialEq, Message)]
+pub struct TensorTypeProto {
+    #[prost(int32, tag = "1")]
+    pub elem_type: i32,
+    #[prost(message, optional, tag = "2")]
+    pub shape: Option<TensorShapeProto>,
+}
 
-    TensorShapeProto {
-        1 dim: Vec<Dimension>,
-    }
+#[derive(Clone, PartialEq, Message)]
+pub struct TensorShapeProto {
+    #[prost(message, repeated, tag = "1")]
+    pub dim: Vec<Dimension>,
+}
 
-    Dimension {
-        1 dim_value: Option<i64>,
-        2 dim_param: Option<String>,
-    }
+#[derive(Clone, PartialEq, Message)]
+pub struct Dimension {
+    #[prost(int64, optional, tag = "1")]
+    pub dim_value: Option<i64>,
+    #[prost(string, optional, tag = "2")]
+    pub dim_param: Option<String>,
 }

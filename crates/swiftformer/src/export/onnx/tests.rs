@@ -1,7 +1,9 @@
 use std::collections::{HashMap, HashSet};
 
+use prost::Message;
+
 use super::{
-    super::{Artifact, Batch, ExportOptions, FloatType, GeluForm, NormForm, OutputKind, lower, protobuf::Message},
+    super::{Artifact, Batch, ExportOptions, FloatType, GeluForm, NormForm, OutputKind, Source, lower},
     print,
     proto::{DataType, GraphProto, ModelProto},
 };
@@ -82,7 +84,7 @@ fn bytes(dialect: Dialect, options: &ExportOptions) -> Vec<u8> {
 }
 
 fn model(dialect: Dialect, options: &ExportOptions) -> ModelProto {
-    ModelProto::decode(bytes(dialect, options).as_slice())
+    ModelProto::decode(bytes(dialect, options).as_slice()).unwrap()
 }
 
 fn small() -> ExportOptions {
@@ -175,6 +177,33 @@ fn operator_sets_and_batches_are_those_asked_for() {
     assert_eq!(first(&plain.graph.unwrap()).dim_value, Some(1));
     let qnn = model(Dialect::L2, &ExportOptions { norm: NormForm::Qnn, ..small() }).graph.unwrap();
     assert!(operators(&qnn).contains("ReduceL2") && !operators(&qnn).contains("Sqrt"));
+}
+
+#[test]
+fn a_source_size_is_one_resize_of_bytes_with_antialiasing() {
+    let options = ExportOptions { with_preprocessing: true, source: Some(Source::Any), ..small() };
+    let any = model(Dialect::Sum, &options);
+    assert_eq!((any.ir_version, any.opset_import[0].version), (8, 18));
+    let graph = any.graph.unwrap();
+    let shape = |info: &super::proto::ValueInfoProto| {
+        let tensor = info.r#type.clone().unwrap().tensor_type.unwrap();
+        (tensor.elem_type, tensor.shape.unwrap().dim)
+    };
+    let (element, sides) = shape(&graph.input[0]);
+    assert_eq!(element, DataType::Uint8 as i32);
+    let names: Vec<_> = sides.iter().map(|side| side.dim_param.as_deref()).collect();
+    assert_eq!(names, [None, Some("height"), Some("width"), None]);
+    let kinds: Vec<_> = graph.node[..3].iter().map(|node| node.op_type.as_str()).collect();
+    assert_eq!(kinds, ["Transpose", "Resize", "Cast"]);
+    let attributes: HashMap<_, _> = graph.node[1].attribute.iter().map(|a| (a.name.as_str(), a)).collect();
+    assert_eq!((attributes["antialias"].i, attributes["exclude_outside"].i), (Some(1), Some(1)));
+    assert_eq!(attributes["mode"].s.as_deref(), Some(&b"linear"[..]));
+    assert!(graph.node[1].input[1].is_empty() && graph.node[1].input[2].is_empty());
+    let sizes = graph.initializer.iter().find(|tensor| tensor.name == graph.node[1].input[3]).unwrap();
+    let sizes: Vec<i64> = sizes.raw_data.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect();
+    assert_eq!(sizes, [1, 3, 64, 96]);
+    let dynamic = lower(&demo(Dialect::Sum), &ExportOptions { batch: Batch::Dynamic, ..options }).unwrap();
+    assert!(print(&dynamic).unwrap_err().to_string().contains("--batch N"));
 }
 
 #[test]
