@@ -126,9 +126,7 @@ fn json(bytes: &[u8], parameters: &mut Parameters, allowed: &[&str]) -> Result<B
     if let Some(refused) = fields.refused {
         return Err(refused);
     }
-    read.map_err(|error| {
-        ApiError::bad_request("bad_json", format!("the body is not the JSON object expected: {error}"))
-    })?;
+    read.map_err(|error| ApiError::bad_json("the JSON object that it should be", &error))?;
     let text = fields.image.ok_or_else(|| ApiError::bad_request("no_image", "the JSON object has no `image`"))?;
     // As browsers write files: data:image/png;base64,…
     let text = match text.split_once(',') {
