@@ -56,7 +56,7 @@ pub struct ServeArgs {
 #[derive(Args, Clone, Debug)]
 pub struct BatchingArgs {
     /// Most images that run together
-    #[arg(long, value_name = "N", default_value = "8", help_heading = BATCHING)]
+    #[arg(long, value_name = "N", default_value = "16", help_heading = BATCHING)]
     pub max_batch: NonZeroUsize,
     /// How long an image may wait for others to share its batch, in milliseconds. With 0 an idle engine begins at once, and
     /// what arrives meanwhile is the next batch
