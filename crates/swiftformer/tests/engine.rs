@@ -279,8 +279,9 @@ fn a_batch_gives_what_its_images_give_alone() {
 #[test]
 fn every_image_of_a_batch_is_handed_over_once_and_is_what_it_is_alone() {
     let (arch, state) = open("hf_tiny/model.safetensors", Dialect::Sum);
-    let images: Vec<Vec<f32>> =
-        (0..8u8).map(|image| (0..64 * 64 * 3).map(|index| f32::from(image) / 8.0 - (index % 7) as f32 / 7.0).collect()).collect();
+    let images: Vec<Vec<f32>> = (0..8u8)
+        .map(|image| (0..64 * 64 * 3).map(|index| f32::from(image) / 8.0 - (index % 7) as f32 / 7.0).collect())
+        .collect();
     for threads in [1, 3] {
         let model = compile(&arch, &state, Kernels::detect().kind(), threads);
         for count in [1, 3, 8] {

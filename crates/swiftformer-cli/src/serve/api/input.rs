@@ -79,11 +79,18 @@ pub async fn receive(server: &Shared, request: Request, allowed: &'static [&'sta
         Form::File => bytes,
         Form::Multipart => {
             let request = Request::from_parts(parts, Body::from(bytes));
-            multipart(request, &mut parameters, allowed).await?
+            let runtime = tokio::runtime::Handle::current();
+            let read = move || {
+                let file = runtime.block_on(multipart(request, &mut parameters, allowed))?;
+                Ok((parameters, file))
+            };
+            // Megabytes are searched for the boundary: not on a thread that others wait for.
+            let (parameters, file) = server.engine.call(read).await?;
+            return Input::new(parameters, file, received);
         }
         Form::Json => {
             let read = move || json(&bytes, &mut parameters, allowed).map(|file| (parameters, file));
-            // Megabytes of text: not on a thread that others wait for.
+            // As above.
             let (parameters, file) = server.engine.call(read).await?;
             return Input::new(parameters, file, received);
         }
