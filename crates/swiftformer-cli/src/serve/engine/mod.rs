@@ -53,7 +53,7 @@ pub struct Sharing {
     pub max_batch: usize,
     /// Longest that an image waits for others.
     pub max_wait: Duration,
-    /// Most images at a time, waiting or running.
+    /// Most images of one request, and a third more than those of several, waiting or running.
     pub queue: usize,
 }
 
@@ -205,6 +205,12 @@ impl Drop for Submitted {
     }
 }
 
+/// Images of several requests that a queue of `limit` takes. A full server is slower than an idle one, because refusing takes
+/// time too; a quarter is left so that what was accepted is still answered within `limit` times the time of one image.
+fn filled(limit: usize) -> usize {
+    limit - limit / 4
+}
+
 impl Ticket {
     /// Asks for room for `images` in all, of `limit` that there are.
     ///
@@ -213,7 +219,8 @@ impl Ticket {
     fn grow(&mut self, images: usize, limit: usize) -> Result<(), ApiError> {
         let more = images.saturating_sub(self.images);
         let grown = self.admitted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |admitted| {
-            admitted.checked_add(more).filter(|&sum| sum <= limit)
+            let alone = admitted == self.images;
+            admitted.checked_add(more).filter(|&sum| sum <= if alone { limit } else { filled(limit) })
         });
         match grown {
             Ok(_) => {
@@ -221,7 +228,7 @@ impl Ticket {
                 Ok(())
             }
             Err(_) => {
-                Err(ApiError::overloaded("queue_full", format!("{limit} images are being worked on; try again later")))
+                Err(ApiError::overloaded("queue_full", format!("the queue of {limit} images is full; try again later")))
             }
         }
     }
