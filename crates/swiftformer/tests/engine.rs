@@ -297,7 +297,9 @@ fn every_image_of_a_batch_is_handed_over_once_and_is_what_it_is_alone() {
             assert_eq!(vectors, alone.collect::<Vec<_>>(), "{count} images on {threads} threads");
         }
         let handed = AtomicUsize::new(0);
-        let counted = |_, _| drop(handed.fetch_add(1, Ordering::Relaxed));
+        let counted = |_, _| {
+            handed.fetch_add(1, Ordering::Relaxed);
+        };
         assert!(model.run_nhwc_each(&[&[0.0; 3][..]; 4], [1, 1], false, counted).is_err());
         assert_eq!(handed.into_inner(), 0);
     }

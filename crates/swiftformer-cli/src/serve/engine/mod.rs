@@ -311,3 +311,28 @@ impl Shared {
         state
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, atomic::AtomicUsize};
+
+    use super::Ticket;
+
+    #[test]
+    fn several_requests_fill_three_quarters_and_one_alone_the_whole_queue() {
+        let admitted: Arc<AtomicUsize> = Arc::default();
+        let ask = |images: usize| {
+            let mut ticket = Ticket { admitted: Arc::clone(&admitted), images: 0 };
+            ticket.grow(1, 8).and_then(|()| ticket.grow(images, 8)).map(|()| ticket)
+        };
+        assert!(ask(8).is_ok() && ask(9).is_err());
+        let tickets: Vec<Ticket> = (0..6).map(|_| ask(1).unwrap()).collect();
+        assert_eq!(ask(1).unwrap_err().code, "queue_full");
+        drop(tickets);
+        let _one = ask(1).unwrap();
+        assert!(ask(5).is_ok() && ask(6).is_err());
+        for (limit, fits) in [(1, 1), (2, 2), (3, 3), (4, 3)] {
+            assert_eq!(super::filled(limit), fits);
+        }
+    }
+}
