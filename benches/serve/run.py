@@ -19,6 +19,8 @@ from pathlib import Path
 PORT = 18431
 ADDRESS = f"127.0.0.1:{PORT}"
 QUEUE = 64
+# Clients for each thread of the server that fill it.
+CLIENTS = 12
 RESULTS: dict[str, object] = {}
 
 
@@ -55,14 +57,14 @@ class Bench:
         stages = {stage["name"]: stage["median_ms"] for stage in json.loads(text)["stages"]}
         return stages["decode_resize"] + stages["normalise"]
 
-    def load(self, kind: str, threads: int, seconds: float, rate: float | None = None, retry: bool = False) -> dict:
+    def load(self, kind: str, threads: int, seconds: float, rate: float | None = None, *words: str) -> dict:
         target, body, content = {
             "forward": ("/v1/forward", self.tensor, "application/octet-stream"),
             "jpeg": ("/v1/classify", self.picture, "image/jpeg"),
         }[kind]
         command = [str(self.options.load), ADDRESS, target, str(body), content, str(threads), str(seconds)]
         command += [str(rate)] if rate else []
-        command += ["retry"] if retry else []
+        command += words
         return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
     @contextlib.contextmanager
@@ -102,7 +104,7 @@ def saturation(bench: Bench) -> None:
     threads, seconds = bench.options.threads, bench.options.seconds
     before = bench.engine(8), bench.decoding()
     with bench.serving():
-        rates = {kind: bench.load(kind, 4 * threads, seconds)["per_second"] for kind in ("forward", "jpeg")}
+        rates = {kind: bench.load(kind, CLIENTS * threads, seconds)["per_second"] for kind in ("forward", "jpeg")}
     after = bench.engine(8), bench.decoding()
     batch, decoding = ((a + b) / 2 for a, b in zip(before, after))
     engine = 8e3 / batch
@@ -116,11 +118,11 @@ def saturation(bench: Bench) -> None:
 
 def half(bench: Bench) -> None:
     with bench.serving():
-        full = bench.load("jpeg", 4 * bench.options.threads, 3)["per_second"]
-        for kind in ("jpeg",):
-            seen = bench.load(kind, 64, bench.options.seconds, full / 2)
-            ratio = seen["ms"]["p99"] / seen["ms"]["p50"]
-            say(f"half load {kind}", seen, f"{full / 2:.0f}/s, p50 {seen['ms']['p50']} ms, p99 {seen['ms']['p99']} ms: {ratio:.2f}")
+        full = bench.load("jpeg", CLIENTS * bench.options.threads, 3)["per_second"]
+        for arrivals, words in (("random", ()), ("steady", ("steady",))):
+            seen = bench.load("jpeg", 64, bench.options.seconds, full / 2, *words)
+            p50, p99 = seen["ms"]["p50"], seen["ms"]["p99"]
+            say(f"half load, {arrivals}", seen, f"{full / 2:.0f}/s, p50 {p50} ms, p99 {p99} ms: {p99 / p50:.2f}")
         low = bench.load("forward", 4, bench.options.seconds, 10)
     engine = bench.engine(1)
     say("low load forward", low, f"p50 {low['ms']['p50']} ms, the engine alone {engine:.2f} ms")
@@ -128,7 +130,8 @@ def half(bench: Bench) -> None:
 
 def overload(bench: Bench) -> None:
     with bench.serving() as server:
-        full = bench.load("jpeg", 4 * bench.options.threads, 3)["per_second"]
+        alone = bench.load("jpeg", 1, 2)["ms"]["p50"]
+        full = bench.load("jpeg", CLIENTS * bench.options.threads, 3)["per_second"]
         memory: list[float] = []
         done = threading.Event()
 
@@ -144,9 +147,9 @@ def overload(bench: Bench) -> None:
         time.sleep(1)
         after = bench.load("jpeg", 64, 5, full / 2)
     start, end = memory[len(memory) // 6], max(memory[len(memory) // 6:])
-    bound = QUEUE * 1e3 / seen["per_second"]
     say("overload", seen, f"{10 * full:.0f}/s asked, statuses {seen['statuses']}, accepted {seen['per_second']:.0f}/s p99 "
-        f"{seen['ms']['p99']} ms, queue × service {bound:.0f} ms (idle machine {QUEUE * 1e3 / full:.0f} ms)")
+        f"{seen['ms']['p99']} ms, queue × service time {QUEUE * alone:.0f} ms by a request alone ({alone} ms), "
+        f"{QUEUE * 1e3 / full:.0f} ms by the rate of a full server ({full:.0f}/s)")
     say("overload memory", memory, f"{start:.0f} MiB after the first seconds, at most {end:.0f} MiB later: {end / start - 1:+.1%}")
     say("after overload", after, f"statuses {after['statuses']}, p50 {after['ms']['p50']} ms, p99 {after['ms']['p99']} ms")
 
@@ -155,7 +158,7 @@ def kill(bench: Bench) -> None:
     server = bench.start()
     wait_ready()
     result: dict = {}
-    client = threading.Thread(target=lambda: result.update(bench.load("jpeg", 32, 6, 50, retry=True)))
+    client = threading.Thread(target=lambda: result.update(bench.load("jpeg", 32, 6, 50, "retry")))
     client.start()
     time.sleep(2)
     os.kill(server.pid, signal.SIGKILL)
@@ -181,7 +184,7 @@ def peer(bench: Bench) -> None:
             wait_ready()
             time.sleep(2)
             bench.load("jpeg", 4, 1)
-            full = bench.load("jpeg", 4 * threads, seconds)
+            full = bench.load("jpeg", CLIENTS * threads, seconds)
             calm = bench.load("jpeg", 64, seconds, full["per_second"] / 2)
         finally:
             server.terminate()
@@ -191,7 +194,7 @@ def peer(bench: Bench) -> None:
         if full["per_second"] > best.get("full", {}).get("per_second", 0):
             best = {"full": full, "half": calm}
     with bench.serving():
-        ours = bench.load("jpeg", 4 * threads, seconds)
+        ours = bench.load("jpeg", CLIENTS * threads, seconds)
         same = bench.load("jpeg", 64, seconds, best["full"]["per_second"] / 2)
     faster = ours["per_second"] / best["full"]["per_second"]
     say("against FastAPI", {"ours": ours, "same rate": same}, f"{ours['per_second']:.0f}/s: {faster:.2f} times the throughput; full "

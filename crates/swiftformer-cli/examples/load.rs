@@ -1,13 +1,13 @@
 //! Load for a server, from a process of its own: threads with blocking sockets, which cost the machine little.
 //!
 //! ```text
-//! load ADDRESS TARGET BODY-FILE CONTENT-TYPE THREADS SECONDS [RATE] [retry]
+//! load ADDRESS TARGET BODY-FILE CONTENT-TYPE THREADS SECONDS [RATE] [retry] [steady]
 //! ```
 //!
 //! Without RATE every thread sends its next request when it has the answer to the last. With RATE, requests a second are
 //! sent at random times, as independent clients would (a Poisson process), and latencies count from the time at which a
-//! request was due, so that a server cannot slow its clients down to look better. `retry` repeats what was refused or cut
-//! off. Prints one JSON object.
+//! request was due, so that a server cannot slow its clients down to look better. With `steady` the requests come at even
+//! distances instead. `retry` repeats what was refused or cut off. Prints one JSON object.
 
 use std::{
     collections::BTreeMap,
@@ -45,7 +45,8 @@ struct Seen {
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [address, target, file, kind, threads, seconds, more @ ..] = &arguments[..] else {
-        return Err(io::Error::other("load ADDRESS TARGET BODY-FILE CONTENT-TYPE THREADS SECONDS [RATE] [retry]"));
+        let usage = "load ADDRESS TARGET BODY-FILE CONTENT-TYPE THREADS SECONDS [RATE] [retry] [steady]";
+        return Err(io::Error::other(usage));
     };
     let number = |text: &str| text.parse::<f64>().map_err(io::Error::other);
     let body = std::fs::read(file)?;
@@ -53,15 +54,18 @@ fn main() -> io::Result<()> {
         "POST {target} HTTP/1.1\r\nhost: {address}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
+    let word = |wanted: &str| more.iter().any(|word| word == wanted);
     let load = Load {
         address: address.parse().map_err(io::Error::other)?,
         request: [head.as_bytes(), &body].concat(),
-        retry: more.iter().any(|word| word == "retry"),
+        retry: word("retry"),
         began: Instant::now(),
         time: Duration::from_secs_f64(number(seconds)?),
     };
-    let rate = more.first().filter(|word| *word != "retry").map(|word| number(word)).transpose()?;
-    let schedule = rate.map(|rate| Mutex::new(Schedule { rate, next: 0.0, random: 0x9e37_79b9_7f4a_7c15 }));
+    let rate = more.first().filter(|word| !["retry", "steady"].contains(&word.as_str()));
+    let rate = rate.map(|word| number(word)).transpose()?;
+    let steady = word("steady");
+    let schedule = rate.map(|rate| Mutex::new(Schedule { rate, steady, next: 0.0, random: 0x9e37_79b9_7f4a_7c15 }));
     let threads = number(threads)? as usize;
     let seen: Vec<Seen> = thread::scope(|scope| {
         let client = || load.client(schedule.as_ref());
@@ -93,6 +97,7 @@ fn main() -> io::Result<()> {
 /// When requests are due, in seconds.
 struct Schedule {
     rate: f64,
+    steady: bool,
     next: f64,
     random: u64,
 }
@@ -105,7 +110,7 @@ impl Schedule {
         self.random ^= self.random >> 27;
         let uniform = (self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) as f64 / (1u64 << 53) as f64;
         let due = self.next;
-        self.next -= (1.0 - uniform).ln() / self.rate;
+        self.next += if self.steady { 1.0 } else { -(1.0 - uniform).ln() } / self.rate;
         due
     }
 }

@@ -2,6 +2,11 @@
 
 mod support;
 
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use support::{Golden, lively, network, open, worst_difference, xs};
 use swiftformer::{
     arch::{Arch, TailKind},
@@ -9,7 +14,7 @@ use swiftformer::{
     config::{Activation, Dialect, Reading, SwiftFormerConfig, Variant},
     image::Preset,
     loss::{Labels, loss},
-    model::{Model, ModelOptions, OutputRequest, Outputs, Precision},
+    model::{Model, ModelOptions, OutputRequest, Outputs, Precision, Vectors},
     reference::{self, Map},
     tensor::Tensor,
     weights::{names::Layout, state::StateDict},
@@ -268,6 +273,35 @@ fn a_batch_gives_what_its_images_give_alone() {
     for (index, row) in together.data().chunks_exact(10).enumerate() {
         let alone = Tensor::new([1, 3, 40, 50], pixels(index + 1).collect::<Vec<_>>()).unwrap();
         assert_eq!(model.run(&alone, &ALL).unwrap().logits.unwrap().data(), row);
+    }
+}
+
+#[test]
+fn every_image_of_a_batch_is_handed_over_once_and_is_what_it_is_alone() {
+    let (arch, state) = open("hf_tiny/model.safetensors", Dialect::Sum);
+    let images: Vec<Vec<f32>> = (0..8u8)
+        .map(|image| (0..64 * 64 * 3).map(|index| f32::from(image) / 8.0 - (index % 7) as f32 / 7.0).collect())
+        .collect();
+    for threads in [1, 3] {
+        let model = compile(&arch, &state, Kernels::detect().kind(), threads);
+        for count in [1, 3, 8] {
+            let batch: Vec<&[f32]> = images[..count].iter().map(Vec::as_slice).collect();
+            let handed = Mutex::new(Vec::new());
+            let hand_over = |index, vectors| handed.lock().unwrap().push((index, vectors));
+            model.run_nhwc_each(&batch, [64, 64], true, hand_over).unwrap();
+            let mut handed = handed.into_inner().unwrap();
+            handed.sort_by_key(|(index, _)| *index);
+            let (places, vectors): (Vec<usize>, Vec<Vectors>) = handed.into_iter().unzip();
+            assert_eq!(places, (0..count).collect::<Vec<_>>());
+            let alone = batch.iter().flat_map(|image| model.run_nhwc(&[image], [64, 64], true).unwrap());
+            assert_eq!(vectors, alone.collect::<Vec<_>>(), "{count} images on {threads} threads");
+        }
+        let handed = AtomicUsize::new(0);
+        let counted = |_, _| {
+            handed.fetch_add(1, Ordering::Relaxed);
+        };
+        assert!(model.run_nhwc_each(&[&[0.0; 3][..]; 4], [1, 1], false, counted).is_err());
+        assert_eq!(handed.into_inner(), 0);
     }
 }
 

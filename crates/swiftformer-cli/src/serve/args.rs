@@ -56,13 +56,14 @@ pub struct ServeArgs {
 #[derive(Args, Clone, Debug)]
 pub struct BatchingArgs {
     /// Most images that run together
-    #[arg(long, value_name = "N", default_value = "8", help_heading = BATCHING)]
+    #[arg(long, value_name = "N", default_value = "16", help_heading = BATCHING)]
     pub max_batch: NonZeroUsize,
     /// How long an image may wait for others to share its batch, in milliseconds. With 0 an idle engine begins at once, and
     /// what arrives meanwhile is the next batch
     #[arg(long, value_name = "X", default_value = "0", value_parser = milliseconds, help_heading = BATCHING)]
     pub max_wait_ms: Duration,
-    /// Most images in the server at a time, waiting or running; what comes then is answered with 503 and Retry-After
+    /// How long the queue may be: what is accepted is answered within N times the time of one image. Up to three quarters of N
+    /// images wait or run; what comes then is answered with 503 and Retry-After. One request may hold N images
     #[arg(long, value_name = "N", default_value = "64", help_heading = BATCHING)]
     pub queue: NonZeroUsize,
     /// Longest that a request may take before it is answered with 504, in seconds; the header X-Timeout-Ms asks for less

@@ -23,6 +23,9 @@ const SECONDS: [f64; 16] =
 /// Upper bounds of the images in a batch.
 const IMAGES: [f64; 10] = [1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0, 64.0];
 
+/// Methods that are counted by name.
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
 type Seconds = Family<Stage, Histogram, fn() -> Histogram>;
 
 /// Counts and times of everything.
@@ -49,7 +52,7 @@ pub struct Metrics {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Request {
     endpoint: String,
-    method: String,
+    method: &'static str,
     status: u16,
 }
 
@@ -124,7 +127,9 @@ impl Metrics {
 
     /// A request was answered.
     pub fn answered(&self, endpoint: &str, method: &str, status: StatusCode, time: Duration) {
-        let (endpoint, method) = (endpoint.to_owned(), method.to_owned());
+        // Clients may invent methods, each of which would be counted by itself for ever.
+        let method = METHODS.into_iter().find(|known| *known == method).unwrap_or("other");
+        let endpoint = endpoint.to_owned();
         let request = Request { endpoint: endpoint.clone(), method, status: status.as_u16() };
         self.requests.get_or_create(&request).inc();
         self.latency.get_or_create(&Endpoint { endpoint }).observe(time.as_secs_f64());
@@ -204,12 +209,16 @@ mod tests {
     fn counts_and_times_stand_in_the_text() {
         let metrics = Metrics::new();
         metrics.answered("/v1/classify", "POST", StatusCode::OK, Duration::from_millis(4));
+        for invented in ["BREW", "WHEN"] {
+            metrics.answered("other", invented, StatusCode::NOT_FOUND, Duration::from_millis(1));
+        }
         metrics.batch(3);
         metrics.rejected("queue_full");
         let text = metrics.text();
         for line in [
             "swiftformer_requests_total{endpoint=\"/v1/classify\",method=\"POST\",status=\"200\"} 1",
             "swiftformer_request_seconds_bucket{le=\"0.005\",endpoint=\"/v1/classify\"} 1",
+            "swiftformer_requests_total{endpoint=\"other\",method=\"other\",status=\"404\"} 2",
             "swiftformer_batch_images_sum 3.0",
             "swiftformer_rejections_total{reason=\"queue_full\"} 1",
             "# EOF",

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, bail};
 use serde::Serialize;
 use swiftformer::{
-    checkpoint::{Checkpoint, OpenOptions},
+    checkpoint::{Checkpoint, ModelSource, OpenOptions},
     config::SwiftFormerConfig,
     demo,
     model::{Model, ModelOptions, Precision},
@@ -56,6 +56,8 @@ pub struct Facts {
     threads: usize,
     /// Whether it is the embedded model, which knows drawn things alone.
     demo: bool,
+    /// Whether nothing was ever trained, so that its answers mean nothing.
+    random_weights: bool,
     /// How often it was loaded.
     generation: u64,
     /// Seconds since 1970.
@@ -147,7 +149,8 @@ impl Loader {
             },
             isa: model.isa().name(),
             threads: model.threads(),
-            demo: *source == swiftformer::checkpoint::ModelSource::Demo,
+            demo: *source == ModelSource::Demo,
+            random_weights: matches!(source, ModelSource::RandomVariant(_) | ModelSource::RandomConfig(_)),
             generation,
             loaded,
         };

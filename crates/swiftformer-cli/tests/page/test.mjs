@@ -131,6 +131,16 @@ check("a picture that the browser does not know is answered all the same", async
   assert.match(await page.locator(".picture").first().textContent(), /cannot show/);
 });
 
+check("models that mean little say so", async () => {
+  const other = await serve(program, ["--model", "demo", "--model", "random:xs"]);
+  const page = await visit({}, { origin: other.origin });
+  await page.waitForSelector("#facts span");
+  const [demo, random] = await page.locator("#facts span").allTextContents();
+  assert.match(demo, /^demo: 0\.7 million parameters, 12 classes, 64 × 64 pixels, .* drawn things/);
+  assert.match(random, /^xs: 3\.5 million parameters, 1000 classes, 224 × 224 pixels, .* weights are random/);
+  await other.stop();
+});
+
 check("at least one model stays ticked", async () => {
   const page = await visit();
   await page.uncheck("input[value=tiny]");

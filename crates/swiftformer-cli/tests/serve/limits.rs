@@ -27,6 +27,36 @@ fn connections_beyond_the_limit_are_told_so() {
 }
 
 #[test]
+fn slow_clients_that_claim_much_keep_nobody_out() {
+    let server = Server::start(&["--max-body-mb", "1", "--max-bodies-mb", "4"]);
+    let claims: Vec<_> = (0..12)
+        .map(|_| {
+            let mut stream = server.connect();
+            stream.write_all(b"POST /v1/classify HTTP/1.1\r\ncontent-length: 1000000\r\n\r\nfew bytes").unwrap();
+            stream
+        })
+        .collect();
+    thread::sleep(Duration::from_millis(100));
+    server.post("/v1/classify", &file("images/gray.png")).is(200);
+    drop(claims);
+    // What really arrives is counted.
+    let sent: Vec<_> = (0..12)
+        .map(|_| {
+            let mut stream = server.connect();
+            stream.write_all(b"POST /v1/classify HTTP/1.1\r\ncontent-length: 1000000\r\n\r\n").unwrap();
+            stream.write_all(&vec![0; 900_000]).unwrap();
+            stream
+        })
+        .collect();
+    let refused = (0..200).any(|_| {
+        thread::sleep(Duration::from_millis(5));
+        server.metric("swiftformer_rejections_total{reason=\"bodies_full\"}") > 0.0
+    });
+    assert!(refused);
+    drop(sent);
+}
+
+#[test]
 fn idle_connections_are_closed_and_slow_ones_answered() {
     let server = Server::start(&["--idle-timeout-s", "0.6", "--header-timeout-s", "5"]);
     let mut stream = server.connect();
@@ -62,10 +92,40 @@ fn the_log_tells_what_happened_and_nothing_of_the_content() {
 }
 
 #[test]
+fn nothing_of_a_body_stands_in_the_log_or_in_the_answer() {
+    let server = Server::start(&[]);
+    let secret = "c2VjcmV0".repeat(500);
+    let infer = |rest: &str| format!(r#"{{"inputs": [{{"name": "pixel_values", {rest}}}]}}"#);
+    for (target, body) in [
+        ("/v1/classify", format!("\"{secret}\"")),
+        ("/v1/classify", format!(r#"{{"image": {{"{secret}": "{secret}"}}}}"#)),
+        ("/v1/classify", format!(r#"{{"top": ["{secret}"], "image": ""}}"#)),
+        ("/v1/classify", format!(r#"{{"image": "{secret}!"}}"#)),
+        ("/v2/models/tiny/infer", format!("\"{secret}\"")),
+        ("/v2/models/tiny/infer", infer(&format!(r#""shape": "{secret}""#))),
+        ("/v2/models/tiny/infer", infer(&format!(r#""shape": [1], "datatype": "FP32", "data": "{secret}""#))),
+        ("/v2/models/tiny/infer", infer(&format!(r#""shape": [1], "datatype": "FP32", "data": ["{secret}"]"#))),
+    ] {
+        let answer = server.send("POST", target, &[("content-type", "application/json")], body.as_bytes()).is(400);
+        assert!(!answer.text().contains("c2VjcmV0") && answer.body.len() < 500, "{}", answer.text());
+    }
+    let (path, method) = (format!("/{}", "long".repeat(2000)), "M".repeat(2000));
+    server.send(&method, &path, &[], b"").refuses(404, "not_found");
+    let last = server.logged_where(|line| line["status"] == 404);
+    assert!(last.to_string().len() < 1000, "{last}");
+    let text = format!("{:?}", server.log());
+    assert!(!text.contains("c2VjcmV0"), "{text}");
+}
+
+#[test]
 fn metrics_count_requests_stages_and_batches() {
     let server = Server::start(&[]);
     server.post("/v1/classify?timings=split", &file("images/china.jpg")).is(200);
     server.post("/v1/classify", b"no picture").is(415);
+    for invented in ["BREW", "WHEN"] {
+        server.send(invented, "/healthz", &[], b"").is(405);
+    }
+    assert_eq!(server.metric("swiftformer_requests_total{endpoint=\"/healthz\",method=\"other\",status=\"405\"}"), 2.0);
     let answer = server.get("/metrics").is(200);
     assert!(answer.header("content-type").unwrap().starts_with("application/openmetrics-text"));
     for start in [

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::Server;
+use serde_json::{Value, json};
+
+use crate::support::{Server, file};
 
 #[test]
 fn pages_come_from_the_program_and_load_nothing_from_elsewhere() {
@@ -51,5 +53,101 @@ fn the_description_is_that_of_the_server() {
         ["classify", "embed", "forward", "models", "reload", "live", "ready", "metrics", "infer", "inferOfVersion"]
     {
         assert!(described.contains(route), "{route}");
+    }
+}
+
+/// What of `value` is not as `schema`, of the few words that the description uses, has it.
+fn differences(api: &Value, schema: &Value, value: &Value, place: &str) -> Vec<String> {
+    if let Some(path) = schema["$ref"].as_str() {
+        let schema = api.pointer(path.trim_start_matches('#')).unwrap_or_else(|| panic!("{path} leads nowhere"));
+        return differences(api, schema, value, place);
+    }
+    let is = |kind: &str| match kind {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_u64() || value.is_i64(),
+        "number" => value.is_number(),
+        "null" => value.is_null(),
+        other => panic!("{place}: type {other}"),
+    };
+    let kinds: Vec<&str> = match &schema["type"] {
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
+        kind => kind.as_str().into_iter().collect(),
+    };
+    let mut found = Vec::new();
+    if !kinds.iter().any(|kind| is(kind)) {
+        found.push(format!("{place} is {value}, described as {kinds:?}"));
+    }
+    if schema["enum"].as_array().is_some_and(|allowed| !allowed.contains(value)) {
+        found.push(format!("{place} is {value}, which is not listed"));
+    }
+    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        if value.is_object() && value[name].is_null() && value.get(name).is_none() {
+            found.push(format!("{place}.{name} is missing"));
+        }
+    }
+    for (name, part) in value.as_object().into_iter().flatten() {
+        match &schema["properties"][name] {
+            Value::Null if schema["additionalProperties"] == json!(false) => {
+                found.push(format!("{place}.{name} is not described"));
+            }
+            Value::Null => {}
+            inner => found.extend(differences(api, inner, part, &format!("{place}.{name}"))),
+        }
+    }
+    for part in value.as_array().into_iter().flatten() {
+        found.extend(differences(api, &schema["items"], part, &format!("{place}[]")));
+    }
+    found
+}
+
+#[test]
+fn answers_are_as_they_are_described() {
+    let server = Server::start(&[]);
+    let api = server.get("/openapi.json").is(200).json();
+    let picture = file("images/china.jpg");
+    let values: Vec<f32> = vec![0.5; 3 * 224 * 224];
+    let infer = json!({ "id": "7", "inputs": [
+        { "name": "pixel_values", "shape": [1, 3, 224, 224], "datatype": "FP32", "data": values }
+    ] });
+    let infer = infer.to_string().into_bytes();
+    for (method, target, path, body) in [
+        ("POST", "/v1/classify", "/v1/classify", &picture[..]),
+        ("POST", "/v1/classify?timings=split&top=2", "/v1/classify", &picture),
+        ("POST", "/v1/classify?heatmap=png", "/v1/classify", &picture),
+        ("POST", "/v1/classify", "/v1/classify", b"no picture"),
+        ("POST", "/v1/embed", "/v1/embed", &picture),
+        ("POST", "/v1/embed?encoding=base64", "/v1/embed", &picture),
+        ("GET", "/v1/models", "/v1/models", b""),
+        ("POST", "/v1/models/reload", "/v1/models/reload", b""),
+        ("GET", "/healthz", "/healthz", b""),
+        ("GET", "/readyz", "/readyz", b""),
+        ("GET", "/v2", "/v2", b""),
+        ("GET", "/v2/health/live", "/v2/health/live", b""),
+        ("GET", "/v2/health/ready", "/v2/health/ready", b""),
+        ("GET", "/v2/models/tiny", "/v2/models/{model}", b""),
+        ("GET", "/v2/models/other", "/v2/models/{model}", b""),
+        ("GET", "/v2/models/tiny/ready", "/v2/models/{model}/ready", b""),
+        ("POST", "/v2/models/tiny/infer", "/v2/models/{model}/infer", &infer),
+        ("POST", "/v2/repository/index", "/v2/repository/index", b""),
+    ] {
+        let answer = server.send(method, target, &[], body);
+        let responses = &api["paths"][path][method.to_lowercase()]["responses"];
+        let status = answer.status.to_string();
+        let response = responses.get(&status).unwrap_or(&responses["4XX"]);
+        let response = match response["$ref"].as_str() {
+            Some(path) => api.pointer(path.trim_start_matches('#')).unwrap(),
+            None => response,
+        };
+        let schema = &response["content"]["application/json"]["schema"];
+        let found = differences(&api, schema, &answer.json(), target);
+        assert!(found.is_empty(), "{found:#?}");
+        if answer.status == 200 && !response["content"]["application/json"]["example"].is_null() {
+            let example = &response["content"]["application/json"]["example"];
+            let found = differences(&api, schema, example, &format!("the example of {path}"));
+            assert!(found.is_empty(), "{found:#?}");
+        }
     }
 }

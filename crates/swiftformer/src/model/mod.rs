@@ -3,7 +3,10 @@
 mod hf;
 mod outputs;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use swiftformer_kernels::nchw_to_nhwc;
 pub use swiftformer_kernels::{IsaKind, Kernels, Pool, Precision};
@@ -219,7 +222,7 @@ impl Model {
         self.plan([height, width], self.pool.threads())?;
         let len = (channels * height * width).max(1);
         let images: Vec<_> = images.data().chunks_exact(len).map(Pixels::Planes).collect();
-        Ok(stack(self.run_batch([height, width], &images, || Collector::new(*request))?))
+        Ok(stack(self.collect_batch([height, width], &images, || Collector::new(*request))?))
     }
 
     /// Class scores of prepared images, each `[height, width, channels]` as
@@ -233,12 +236,27 @@ impl Model {
     /// When an image has another length than `size` says.
     pub fn run_nhwc(&self, images: &[&[f32]], size: [usize; 2], embed: bool) -> Result<Vec<Vectors>, ModelError> {
         let images: Vec<_> = images.iter().map(|image| Pixels::Interleaved(image)).collect();
-        let collected = self.run_batch(size, &images, || Collector::vectors(embed))?;
-        let vectors = |mut image: Collector| Vectors {
-            logits: image.take_out(Tap::Logits),
-            pre_logits: image.take_out(Tap::Pooled),
-        };
-        Ok(collected.into_iter().map(vectors).collect())
+        let collected = self.collect_batch(size, &images, || Collector::vectors(embed))?;
+        Ok(collected.into_iter().map(Vectors::of).collect())
+    }
+
+    /// As [`Model::run_nhwc`], but calls `done(index, vectors)` for each image as soon as it is computed, on any thread. Images
+    /// are begun in their order, so that the first need not wait for the last.
+    ///
+    /// # Errors
+    /// As [`Model::run_nhwc`]; `done` was not called then.
+    ///
+    /// # Panics
+    /// As [`Model::run_nhwc`], and when `done` panics.
+    pub fn run_nhwc_each(
+        &self,
+        images: &[&[f32]],
+        size: [usize; 2],
+        embed: bool,
+        done: impl Fn(usize, Vectors) + Sync,
+    ) -> Result<(), ModelError> {
+        let images: Vec<_> = images.iter().map(|image| Pixels::Interleaved(image)).collect();
+        self.run_batch(size, &images, || Collector::vectors(embed), |index, image| done(index, Vectors::of(image)))
     }
 
     /// Prepares and runs one picture.
@@ -257,32 +275,47 @@ impl Model {
         vectors.and_then(|vectors| vectors.logits).ok_or_else(|| ModelError::NoClassifier(self.name.clone()))
     }
 
+    /// Runs a batch and gives what was collected of each image.
+    fn collect_batch(
+        &self,
+        size: [usize; 2],
+        images: &[Pixels<'_>],
+        collector: impl Fn() -> Collector + Sync,
+    ) -> Result<Vec<Collector>, ModelError> {
+        let done: Vec<Mutex<Option<Collector>>> = images.iter().map(|_| Mutex::new(None)).collect();
+        self.run_batch(size, images, collector, |index, image| {
+            *done[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(image);
+        })?;
+        Ok(done.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner)).collect())
+    }
+
     /// Runs a batch: as many images as there are threads side by side, what remains one by one on all threads.
     fn run_batch(
         &self,
         size: [usize; 2],
         images: &[Pixels<'_>],
         collector: impl Fn() -> Collector + Sync,
-    ) -> Result<Vec<Collector>, ModelError> {
+        done: impl Fn(usize, Collector) + Sync,
+    ) -> Result<(), ModelError> {
         let threads = self.pool.threads();
         let side_by_side = if threads > 1 { images.len() / threads * threads } else { 0 };
         let (side_by_side, one_by_one) = images.split_at(side_by_side);
-        let mut collected = Vec::with_capacity(images.len());
-        if !side_by_side.is_empty() {
-            let (plan, single) = (self.plan(size, 1)?, Pool::new(1));
-            let done: Vec<Mutex<Option<Collector>>> = side_by_side.iter().map(|_| Mutex::new(None)).collect();
-            self.pool.for_each(side_by_side.len(), |index| {
-                let image = plan.run(side_by_side[index], &single, collector());
-                *done[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(image);
+        let one_image = if side_by_side.is_empty() { None } else { Some(self.plan(size, 1)?) };
+        let all_threads = if one_by_one.is_empty() { None } else { Some(self.plan(size, threads)?) };
+        if let Some(plan) = one_image {
+            let (single, next) = (Pool::new(1), AtomicUsize::new(0));
+            self.pool.for_each(side_by_side.len(), |_| {
+                // In the order of the batch, whichever share of it a thread has.
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                done(index, plan.run(side_by_side[index], &single, collector()));
             });
-            collected
-                .extend(done.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner)));
         }
-        if !one_by_one.is_empty() {
-            let plan = self.plan(size, threads)?;
-            collected.extend(one_by_one.iter().map(|&image| plan.run(image, &self.pool, collector())));
+        if let Some(plan) = all_threads {
+            for (index, &image) in one_by_one.iter().enumerate() {
+                done(side_by_side.len() + index, plan.run(image, &self.pool, collector()));
+            }
         }
-        Ok(collected)
+        Ok(())
     }
 
     /// The plan for a size and a number of threads, compiled the first time it is needed.
@@ -311,4 +344,10 @@ pub struct Vectors {
     pub logits: Option<Vec<f32>>,
     /// Pooled features `[channels]`, if they were asked for.
     pub pre_logits: Option<Vec<f32>>,
+}
+
+impl Vectors {
+    fn of(mut image: Collector) -> Self {
+        Self { logits: image.take_out(Tap::Logits), pre_logits: image.take_out(Tap::Pooled) }
+    }
 }

@@ -79,11 +79,18 @@ pub async fn receive(server: &Shared, request: Request, allowed: &'static [&'sta
         Form::File => bytes,
         Form::Multipart => {
             let request = Request::from_parts(parts, Body::from(bytes));
-            multipart(request, &mut parameters, allowed).await?
+            let runtime = tokio::runtime::Handle::current();
+            let read = move || {
+                let file = runtime.block_on(multipart(request, &mut parameters, allowed))?;
+                Ok((parameters, file))
+            };
+            // Megabytes are searched for the boundary: not on a thread that others wait for.
+            let (parameters, file) = server.engine.call(read).await?;
+            return Input::new(parameters, file, received);
         }
         Form::Json => {
             let read = move || json(&bytes, &mut parameters, allowed).map(|file| (parameters, file));
-            // Megabytes of text: not on a thread that others wait for.
+            // As above.
             let (parameters, file) = server.engine.call(read).await?;
             return Input::new(parameters, file, received);
         }
@@ -126,9 +133,7 @@ fn json(bytes: &[u8], parameters: &mut Parameters, allowed: &[&str]) -> Result<B
     if let Some(refused) = fields.refused {
         return Err(refused);
     }
-    read.map_err(|error| {
-        ApiError::bad_request("bad_json", format!("the body is not the JSON object expected: {error}"))
-    })?;
+    read.map_err(|error| ApiError::bad_json("the JSON object that it should be", &error))?;
     let text = fields.image.ok_or_else(|| ApiError::bad_request("no_image", "the JSON object has no `image`"))?;
     // As browsers write files: data:image/png;base64,…
     let text = match text.split_once(',') {

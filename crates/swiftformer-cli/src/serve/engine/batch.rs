@@ -3,7 +3,10 @@
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -43,62 +46,70 @@ pub fn take(ready: &mut VecDeque<Item>, most: usize, threads: usize) -> Vec<Item
     taken
 }
 
-/// Runs a batch and answers. Where the batch fails, its images run alone, so that one cannot spoil its neighbours.
+/// Runs a batch and answers for each image when it is done. Where the batch fails, the images that are left run alone, so that
+/// one cannot spoil its neighbours.
 pub fn run(batch: Vec<Item>, metrics: &Metrics) {
     metrics.batch(batch.len());
     let began = Instant::now();
-    match outputs(&batch) {
-        Ok(outputs) => finish(&batch, outputs, began, metrics),
-        Err(error) if batch.len() == 1 => batch.into_iter().for_each(|item| item.job.fail(error.clone())),
-        Err(error) => {
+    let answered: Vec<AtomicBool> = batch.iter().map(|_| AtomicBool::new(false)).collect();
+    let finish = |index: usize, output: Output| {
+        if let (Some(item), Some(answered)) = (batch.get(index), answered.get(index)) {
+            answered.store(true, Ordering::Relaxed);
+            item.done(output, batch.len(), began, began.elapsed());
+        }
+    };
+    if let Err(error) = outputs(&batch, finish) {
+        if batch.len() > 1 {
             tracing::warn!(images = batch.len(), error = error.message, "a batch failed; its images run one by one");
-            for item in batch {
-                match outputs(std::slice::from_ref(&item)) {
-                    Ok(outputs) => finish(std::slice::from_ref(&item), outputs, began, metrics),
-                    Err(error) => item.job.fail(error),
-                }
+        }
+        let left = batch.iter().enumerate().filter(|&(index, _)| !answered[index].load(Ordering::Relaxed));
+        for (index, item) in left {
+            let alone = match batch.len() {
+                1 => Err(error.clone()),
+                _ => outputs(std::slice::from_ref(item), |_, output| finish(index, output)),
+            };
+            if let Err(error) = alone {
+                item.job.fail(error);
             }
         }
     }
+    metrics.inference(began.elapsed());
 }
 
-fn finish(batch: &[Item], outputs: Vec<Output>, began: Instant, metrics: &Metrics) {
-    let inference = began.elapsed();
-    metrics.inference(inference);
-    for (item, output) in batch.iter().zip(outputs) {
-        item.done(output, batch.len(), began, inference);
-    }
-}
-
-fn outputs(batch: &[Item]) -> Result<Vec<Output>, ApiError> {
-    let Some(first) = batch.first() else { return Ok(Vec::new()) };
+/// Computes the outputs, and calls `done` with the place of each image when it has them.
+fn outputs(batch: &[Item], done: impl Fn(usize, Output) + Sync) -> Result<(), ApiError> {
+    let Some(first) = batch.first() else { return Ok(()) };
     let want = first.job.want();
     let run = || match &want.maps {
-        Some(request) => with_maps(&want.model.model, batch, first.size, request),
-        None => vectors(&want.model.model, batch, first.size),
+        Some(request) => {
+            let outputs = with_maps(&want.model.model, batch, first.size, request)?;
+            outputs.into_iter().enumerate().for_each(|(index, output)| done(index, output));
+            Ok(())
+        }
+        None => vectors(&want.model.model, batch, first.size, &done),
     };
-    let outputs = catch_unwind(AssertUnwindSafe(run));
-    let outputs = outputs.unwrap_or_else(|_| Err(ApiError::internal("the engine broke down on this image")))?;
-    match outputs.len() == batch.len() {
-        true => Ok(outputs),
-        false => Err(ApiError::internal("the engine gave too few outputs")),
-    }
+    let result = catch_unwind(AssertUnwindSafe(run));
+    result.unwrap_or_else(|_| Err(ApiError::internal("the engine broke down on this image")))
 }
 
-fn vectors(model: &Model, batch: &[Item], size: [usize; 2]) -> Result<Vec<Output>, ApiError> {
+fn vectors(
+    model: &Model,
+    batch: &[Item],
+    size: [usize; 2],
+    done: &(impl Fn(usize, Output) + Sync),
+) -> Result<(), ApiError> {
     let images = batch.iter().map(|item| match &item.pixels {
         Pixels::Interleaved(pixels) => Ok(&pixels[..]),
         Pixels::Planes(_) => Err(ApiError::internal("an image in the wrong order")),
     });
     let images = images.collect::<Result<Vec<_>, _>>()?;
     let embedding = batch.iter().any(|item| item.job.want().embedding);
-    let vectors = model.run_nhwc(&images, size, embedding)?;
-    let output = |(vectors, item): (swiftformer::model::Vectors, &Item)| Output {
-        logits: vectors.logits,
-        embedding: vectors.pre_logits.filter(|_| item.job.want().embedding),
-        maps: Vec::new(),
-    };
-    Ok(vectors.into_iter().zip(batch).map(output).collect())
+    model.run_nhwc_each(&images, size, embedding, |index, vectors| {
+        let wanted = batch.get(index).is_some_and(|item| item.job.want().embedding);
+        let embedding = vectors.pre_logits.filter(|_| wanted);
+        done(index, Output { logits: vectors.logits, embedding, maps: Vec::new() });
+    })?;
+    Ok(())
 }
 
 fn with_maps(

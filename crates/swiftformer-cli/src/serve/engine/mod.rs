@@ -53,7 +53,7 @@ pub struct Sharing {
     pub max_batch: usize,
     /// Longest that an image waits for others.
     pub max_wait: Duration,
-    /// Most images at a time, waiting or running.
+    /// Most images of one request, and a third more than those of several, waiting or running.
     pub queue: usize,
 }
 
@@ -205,6 +205,12 @@ impl Drop for Submitted {
     }
 }
 
+/// Images of several requests that a queue of `limit` takes. A full server is slower than an idle one, because refusing takes
+/// time too; a quarter is left so that what was accepted is still answered within `limit` times the time of one image.
+fn filled(limit: usize) -> usize {
+    limit - limit / 4
+}
+
 impl Ticket {
     /// Asks for room for `images` in all, of `limit` that there are.
     ///
@@ -213,7 +219,8 @@ impl Ticket {
     fn grow(&mut self, images: usize, limit: usize) -> Result<(), ApiError> {
         let more = images.saturating_sub(self.images);
         let grown = self.admitted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |admitted| {
-            admitted.checked_add(more).filter(|&sum| sum <= limit)
+            let alone = admitted == self.images;
+            admitted.checked_add(more).filter(|&sum| sum <= if alone { limit } else { filled(limit) })
         });
         match grown {
             Ok(_) => {
@@ -221,7 +228,7 @@ impl Ticket {
                 Ok(())
             }
             Err(_) => {
-                Err(ApiError::overloaded("queue_full", format!("{limit} images are being worked on; try again later")))
+                Err(ApiError::overloaded("queue_full", format!("the queue of {limit} images is full; try again later")))
             }
         }
     }
@@ -302,5 +309,30 @@ impl Shared {
         }
         state.led = false;
         state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, atomic::AtomicUsize};
+
+    use super::Ticket;
+
+    #[test]
+    fn several_requests_fill_three_quarters_and_one_alone_the_whole_queue() {
+        let admitted: Arc<AtomicUsize> = Arc::default();
+        let ask = |images: usize| {
+            let mut ticket = Ticket { admitted: Arc::clone(&admitted), images: 0 };
+            ticket.grow(1, 8).and_then(|()| ticket.grow(images, 8)).map(|()| ticket)
+        };
+        assert!(ask(8).is_ok() && ask(9).is_err());
+        let tickets: Vec<Ticket> = (0..6).map(|_| ask(1).unwrap()).collect();
+        assert_eq!(ask(1).unwrap_err().code, "queue_full");
+        drop(tickets);
+        let _one = ask(1).unwrap();
+        assert!(ask(5).is_ok() && ask(6).is_err());
+        for (limit, fits) in [(1, 1), (2, 2), (3, 3), (4, 3)] {
+            assert_eq!(super::filled(limit), fits);
+        }
     }
 }

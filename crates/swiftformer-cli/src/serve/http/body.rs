@@ -23,7 +23,8 @@ use super::error::ApiError;
 
 /// Allocated at once for a body that says how long it is; what a client claims takes no more than this.
 const CLAIM: usize = 1 << 20;
-/// How much memory is asked for at a time by bodies that do not say how long they are.
+/// How much memory a body asks for at first. Later it asks for twice what has arrived: what a client merely claims to send takes
+/// no room from others.
 const STEP: usize = 64 << 10;
 /// Unit of [`Room`].
 const UNIT: usize = 1 << 10;
@@ -73,8 +74,8 @@ impl Room {
         let mut bytes = Vec::with_capacity(length.min(CLAIM));
         let deadline = Instant::now() + self.timeout;
         loop {
-            if room < length.max(bytes.len()) || room == 0 {
-                room = self.hold(&mut held, room, length.max(bytes.len() + STEP))?;
+            if room <= bytes.len() && (length == 0 || room < length) {
+                room = self.hold(&mut held, room, next(bytes.len(), length))?;
             }
             let frame = timeout_at(deadline, body.frame()).await;
             let Some(frame) = frame.map_err(|_| slow(bytes.len()))? else { break };
@@ -101,6 +102,12 @@ impl Room {
         }
         Ok(now + units * UNIT)
     }
+}
+
+/// How much room a body needs that has `received` bytes and says that it has `length`, or 0.
+fn next(received: usize, length: usize) -> usize {
+    let wanted = (2 * received).max(STEP);
+    if length > received { wanted.min(length) } else { wanted }
 }
 
 fn slow(received: usize) -> ApiError {

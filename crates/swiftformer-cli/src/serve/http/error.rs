@@ -7,6 +7,9 @@ use axum::{
 use serde_json::json;
 use swiftformer::{image::ImageError, model::ModelError};
 
+/// The longest message, in characters: some of it may be the client's own words.
+const MAX_MESSAGE: usize = 500;
+
 /// A request that is not answered as it asked.
 #[derive(Clone, Debug)]
 pub struct ApiError {
@@ -25,12 +28,25 @@ pub struct Refusal(pub ApiError);
 impl ApiError {
     /// A refusal.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+        Self { status, code, message: shortened(message.into(), MAX_MESSAGE) }
     }
 
     /// 400: what was sent does not follow the rules of its format.
     pub fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    /// 400: a body that is no JSON, or not that of `what`. The parser's message repeats values that it did not expect, such as a
+    /// picture in base64; those belong neither in the answer nor in the log.
+    pub fn bad_json(what: &str, error: &serde_json::Error) -> Self {
+        let text = error.to_string();
+        let (line, column) = (error.line(), error.column());
+        let fault = match text.rsplit_once(", expected ") {
+            Some((_, expected)) if error.is_data() => format!("expected {expected}"),
+            _ if error.is_data() && text.contains(['"', '\\']) => format!("wrong at line {line} column {column}"),
+            _ => text,
+        };
+        Self::bad_request("bad_json", format!("the body is not {what}: {fault}"))
     }
 
     /// 422: well-formed, and still nothing that the model can take.
@@ -72,6 +88,15 @@ impl ApiError {
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
     }
+}
+
+/// The first `most` characters of a text, and a mark where some are left out.
+pub fn shortened(mut text: String, most: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 impl From<ImageError> for ApiError {
@@ -129,5 +154,41 @@ impl Refusal {
             true => json!({ "error": format!("{message} [{code}, request {request_id}]") }).to_string(),
             false => json!({ "error": { "code": code, "message": message, "request_id": request_id } }).to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::{ApiError, MAX_MESSAGE, shortened};
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "only read")]
+    struct Body {
+        shape: Vec<usize>,
+    }
+
+    #[test]
+    fn what_is_wrong_with_json_is_told_without_its_values() {
+        for (json, told) in [
+            (r#"{"shape": "secret, expected \"secret\""}"#, "expected a sequence at line 1 column"),
+            (r#"{"shape": ["secret"]}"#, "expected usize at line 1"),
+            (r#""secret""#, "expected struct Body at line 1"),
+            (r#"{"shape": [1], "shape": [1]}"#, "duplicate field `shape` at line 1"),
+            (r#"{"secret": 1}"#, "missing field `shape`"),
+            (r#"{"shape": [1"#, "EOF while parsing a list at line 1"),
+        ] {
+            let error = serde_json::from_str::<Body>(json).unwrap_err();
+            let message = ApiError::bad_json("a body", &error).message;
+            assert!(message.contains(told) && !message.contains("secret"), "{message}");
+        }
+    }
+
+    #[test]
+    fn messages_have_an_end() {
+        assert_eq!(shortened("äöü".to_owned(), 3), "äöü");
+        assert_eq!(shortened("äöüß".to_owned(), 3), "äöü…");
+        assert_eq!(ApiError::internal("x".repeat(10_000)).message.chars().count(), MAX_MESSAGE + 1);
     }
 }

@@ -9,19 +9,24 @@ use std::{
 use axum::{
     body::Body,
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::Next,
     response::Response,
 };
 
 use super::{
     body::lingering,
-    error::{ApiError, Refusal},
+    error::{ApiError, Refusal, shortened},
 };
 use crate::serve::{engine::Timings, server::Shared};
 
 /// The longest id that is taken over from a client.
 const MAX_ID: usize = 64;
+/// The most of a path and of a method that stand in the log, in characters.
+const MAX_PATH: usize = 200;
+const MAX_METHOD: usize = 20;
+/// What is asked every few seconds, for all of which a line would only be in the way.
+const PROBES: [&str; 5] = ["/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"];
 /// What proxies write for a client that went away.
 const CLIENT_GONE: u16 = 499;
 
@@ -68,7 +73,7 @@ impl Ids {
 struct Pending<'a> {
     server: &'a Shared,
     id: &'a str,
-    method: &'a Method,
+    method: &'a str,
     path: &'a str,
     endpoint: &'a str,
     started: Instant,
@@ -83,7 +88,7 @@ impl Drop for Pending<'_> {
         }
         let Self { id, method, path, started, .. } = self;
         let status = StatusCode::from_u16(CLIENT_GONE).unwrap_or(StatusCode::REQUEST_TIMEOUT);
-        self.server.metrics.answered(self.endpoint, method.as_str(), status, started.elapsed());
+        self.server.metrics.answered(self.endpoint, method, status, started.elapsed());
         let seconds = started.elapsed().as_secs_f64();
         tracing::info!(request_id = id, %method, path, status = CLIENT_GONE, seconds, "client gone");
     }
@@ -92,8 +97,8 @@ impl Drop for Pending<'_> {
 /// Wraps every request.
 pub async fn observe(State(server): State<Shared>, mut request: Request, next: Next) -> Response {
     let id = server.ids.id(request.headers());
-    let method = request.method().clone();
-    let path = request.uri().path().to_owned();
+    let method = shortened(request.method().as_str().to_owned(), MAX_METHOD);
+    let path = shortened(request.uri().path().to_owned(), MAX_PATH);
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let endpoint = matched.as_ref().map_or("other", MatchedPath::as_str);
     server.metrics.in_flight.inc();
@@ -105,7 +110,7 @@ pub async fn observe(State(server): State<Shared>, mut request: Request, next: N
     pending.answered = true;
     finish(&mut response, &path, &id, server.is_draining());
     let (status, time) = (response.status(), started.elapsed());
-    server.metrics.answered(endpoint, method.as_str(), status, time);
+    server.metrics.answered(endpoint, &method, status, time);
     log(&server, &response, &pending, time.as_secs_f64());
     response
 }
@@ -158,7 +163,7 @@ fn log(server: &Shared, response: &Response, pending: &Pending<'_>, seconds: f64
         let [queue, decode, inference] =
             [timings.queue, timings.decode, timings.inference].map(|time| time.as_secs_f64());
         tracing::info!(request_id = id, %method, path, status, seconds, model, batch, queue, decode, inference, "request");
-    } else if ["/healthz", "/readyz", "/metrics"].contains(path) {
+    } else if PROBES.contains(path) {
         tracing::debug!(request_id = id, %method, path, status, seconds, "request");
     } else {
         tracing::info!(request_id = id, %method, path, status, seconds, "request");

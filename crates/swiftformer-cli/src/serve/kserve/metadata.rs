@@ -22,6 +22,17 @@ pub async fn server() -> Response {
     json_response(&json!({ "name": "swiftformer", "version": env!("CARGO_PKG_VERSION"), "extensions": extensions }))
 }
 
+/// `GET /v2/health/live`
+pub async fn live() -> Response {
+    json_response(&json!({ "live": true }))
+}
+
+/// `GET /v2/health/ready`
+pub async fn server_ready(State(server): State<Shared>) -> Result<Response, ApiError> {
+    server.ready()?;
+    Ok(json_response(&json!({ "ready": true })))
+}
+
 /// `GET /v2/models/NAME`
 pub async fn model(State(server): State<Shared>, Path(place): Path<Place>) -> Result<Response, ApiError> {
     let served = server.model(Some(place.name()?))?;

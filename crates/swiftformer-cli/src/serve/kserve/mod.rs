@@ -20,8 +20,8 @@ const VERSION: &str = "1";
 pub fn router() -> Router<Shared> {
     let mut router = Router::new()
         .route("/v2", get(metadata::server))
-        .route("/v2/health/live", get(super::api::health::live))
-        .route("/v2/health/ready", get(super::api::health::ready))
+        .route("/v2/health/live", get(metadata::live))
+        .route("/v2/health/ready", get(metadata::server_ready))
         .route("/v2/repository/index", post(metadata::index))
         .route("/v2/repository/models/{model}/load", post(metadata::load));
     for model in ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"] {

@@ -155,8 +155,8 @@ pub fn header_length(headers: &HeaderMap, body: usize) -> Result<usize, ApiError
 /// 400 when it does not follow the protocol.
 pub fn read(body: &Bytes, header: usize) -> Result<Request, ApiError> {
     let (json, mut rest) = (body.slice(..header.min(body.len())), body.slice(header.min(body.len())..));
-    let header: Header = serde_json::from_slice(&json)
-        .map_err(|error| ApiError::bad_request("bad_json", format!("the request is no inference request: {error}")))?;
+    let header: Header =
+        serde_json::from_slice(&json).map_err(|error| ApiError::bad_json("an inference request", &error))?;
     let mut images = None;
     for input in header.inputs {
         if input.name != PIXEL_VALUES {

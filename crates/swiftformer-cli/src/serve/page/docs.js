@@ -23,7 +23,7 @@ function operation(path, method, { summary, description, parameters = [], reques
     section.append(make("h3", "Parameters"), table(["name", "in", "meaning"], rows));
   }
   if (requestBody) {
-    const rows = Object.entries(requestBody.content).map(([type, { schema = {} }]) => [type, resolve(schema).description ?? ""]);
+    const rows = Object.entries(resolve(requestBody).content).map(([type, { schema = {} }]) => [type, resolve(schema).description ?? ""]);
     section.append(make("h3", "Body"), table(["type", "what"], rows));
   }
   const rows = Object.entries(responses).map(([status, response]) => [status, resolve(response).description]);

@@ -42,10 +42,11 @@ function chosen() {
 
 function describe() {
   const facts = find("facts");
-  facts.replaceChildren(...chosen().map(({ name, parameters, classes, input, precision, isa, random_weights }) => {
+  facts.replaceChildren(...chosen().map(({ name, parameters, classes, input, precision, isa, demo, random_weights }) => {
     const millions = (parameters / 1e6).toFixed(parameters < 1e7 ? 1 : 0);
     const text = `${name}: ${millions} million parameters, ${classes} classes, ${input[2]} × ${input[1]} pixels, ${precision} on ${isa}.`;
     const line = make("span", {}, text);
+    if (demo) line.append(make("strong", {}, " It knows a dozen drawn things and takes everything else for one of them."));
     if (random_weights) line.append(make("strong", {}, " Its weights are random: its answers mean nothing."));
     return line;
   }));
