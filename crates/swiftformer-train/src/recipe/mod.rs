@@ -24,8 +24,8 @@ pub use self::{
     layers::Difference,
     sections::{Augment, Data, Loss, Optimizer, Run, Schedule, Start},
     words::{
-        AttentionKind, BaseKind, ClipKind, DistillationKind, DropRule, HeadChoice, Parts, RuleKind, ScheduleKind,
-        StepReading,
+        AttentionKind, BaseKind, ClipKind, DistillationKind, DropRule, HeadChoice, Parts, PrecisionKind, RuleKind,
+        ScheduleKind, StepReading,
     },
 };
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    EpochReport, Event, LAST, Run, RunError, STATE, StepReport, Summary,
+    AVERAGED, EpochReport, Event, LAST, Run, RunError, STATE, StepReport, Summary,
     judge::{averaged, score},
     state::{self, Record, Totals},
 };
@@ -178,6 +178,9 @@ impl Run {
         let writes = self.workers.group.is_first();
         if writes {
             self.folder.write_weights(LAST, &arch, &raw)?;
+            if let Some((_, state)) = &average {
+                self.folder.write_weights(AVERAGED, &arch, state)?;
+            }
         }
         let (found, state) = match &average {
             Some((score, state)) if !own.beats(*score) => (*score, state),
