@@ -257,6 +257,17 @@ pub mod with_training {
         let failed = train(&[&data, "--output", &run], &settings).exits(2);
         failed.says(&[" in epoch 1, step ", "data/train/", ".png", "what was saved before is whole"]);
         assert!(!tensors(format!("{run}/state.safetensors")).is_empty());
+        // A single step that breaks the weights, with no other behind it to notice.
+        let run = folder.path("last");
+        let settings =
+            [&TINY[..], &["lr=1e300", "epochs=1", "warmup_epochs=0", "every_step=false", "accumulate=6"]].concat();
+        let failed = train(&[&data, "--output", &run], &settings).exits(2);
+        failed.says(&[
+            "the loss is ",
+            " in epoch 1, step 6, of the validation images",
+            "what was saved before is whole",
+        ]);
+        assert!(!std::path::Path::new(&format!("{run}/model.safetensors")).exists());
     }
 
     #[test]

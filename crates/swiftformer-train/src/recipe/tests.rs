@@ -76,6 +76,9 @@ fn an_unknown_key_names_the_nearest() {
     }
     let error = Recipe::parse("[run]\nbatches = 3\n", "mine").unwrap_err().to_string();
     assert!(error.contains("`run.batches`: did you mean `run.batch`?"), "{error}");
+    let error = Recipe::parse("[optimiser]\n[loss]\n", "mine").unwrap_err().to_string();
+    assert!(error.contains("`optimiser`: did you mean `optimizer`?"), "{error}");
+    assert!(Recipe::parse("[loss]\n", "mine").is_ok());
 }
 
 #[test]

@@ -171,6 +171,12 @@ impl Run {
         let raw = self.trainer.network.to_state();
         let judged = |state| self.judge(state)?.count(&self.validation, &self.workers.group, &mut |_, _| {});
         let own = score(&judged(&raw)?);
+        if !own.loss.is_finite() {
+            // The last step of an epoch can break what only the next one would notice.
+            let Position { epoch, step } = self.record.position;
+            let files = vec!["the validation images".to_owned()];
+            return Err(RunError::NotFinite { what: "the loss", value: own.loss, epoch: epoch + 1, step, files });
+        }
         let average = match averaged(&self.trainer) {
             Some(state) => Some((score(&judged(&state)?), state)),
             None => None,
