@@ -19,8 +19,8 @@ pub use run::run;
                         .bin files; iNaturalist 2018 and 2019; tar shards (WebDataset); Parquet files of the Hugging Face Hub. \
                         Without images to validate with, a tenth is split off.
 
-Recipes: quick (a small network from nothing, in minutes), demo (the same, longer), finetune (a trained model to other classes), linear-probe (its \
-                        heads only), paper-xs, paper-s, paper-l1, paper-l3 (ImageNet as the authors trained), or a file.
+Recipes: quick (a small network from nothing, in minutes), demo (the same, longer), finetune (a trained model to \
+                        other classes), linear-probe (its heads only), paper-xs, paper-s, paper-l1, paper-l3 (ImageNet as the authors trained), or a file.
 
 The run's folder is a model: swiftformer classify photo.jpg --model runs/shapes
 
