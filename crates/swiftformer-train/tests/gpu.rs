@@ -12,17 +12,18 @@ use std::time::Instant;
 use burn::tensor::Device;
 use support::{Golden, batch, checkpoint, tensors};
 use swiftformer::weights::names::{Layout, Names};
+use swiftformer_kernels::Precision;
 use swiftformer_train::{
     device,
     loss::{BaseHead, BaseLoss, Criterion, Distillation},
-    model::{Network, NetworkOptions},
+    model::{ModelError, Network, NetworkOptions},
     optim::{GroupOptions, Optimizer, Rule},
     trainer::Trainer,
 };
 
-fn trainer(device: &Device) -> Trainer {
+fn trainer(device: &Device, options: &NetworkOptions) -> Result<Trainer, ModelError> {
     let opened = checkpoint("hf_tiny");
-    let network = Network::new(opened.arch().clone(), opened.state(), &NetworkOptions::default(), device).unwrap();
+    let network = Network::new(opened.arch().clone(), opened.state(), options, device)?;
     let options = GroupOptions { weight_decay: 0.025, layer_decay: 1.0 };
     let optimizer = Optimizer::new(Rule::ADAMW, network.parameters(), &options);
     let criterion = Criterion {
@@ -30,7 +31,21 @@ fn trainer(device: &Device) -> Trainer {
         base_head: BaseHead::Class,
         distillation: Distillation::Hard { alpha: 0.5 },
     };
-    Trainer::new(network, optimizer, criterion)
+    Ok(Trainer::new(network, optimizer, criterion))
+}
+
+#[test]
+fn bfloat16_is_refused_or_gives_the_loss_to_two_digits() {
+    let device = device::open(&std::env::var("DEVICE").unwrap_or("wgpu".into()), 0).unwrap();
+    let options = NetworkOptions { precision: Precision::Bf16, checkpointing: true, ..NetworkOptions::default() };
+    match trainer(&device, &options) {
+        Err(error) => assert_eq!(error, ModelError::Precision),
+        Ok(mut trainer) => {
+            let report = trainer.accumulate(batch(&tensors("training/inputs.safetensors"), 0), 1.0, 0).unwrap();
+            let expected = Golden::open("hf_tiny").scalar("loss");
+            assert!((f64::from(report.loss) / expected - 1.0).abs() < 1e-2, "{} {expected}", report.loss);
+        }
+    }
 }
 
 #[test]
@@ -41,7 +56,7 @@ fn loss_and_every_gradient_are_the_references_on_a_card() {
     println!("{name} opened after {:.1} s", begun.elapsed().as_secs_f64());
     let golden = Golden::open("hf_tiny");
     let inputs = tensors("training/inputs.safetensors");
-    let mut trainer = trainer(&device);
+    let mut trainer = trainer(&device, &NetworkOptions::default()).unwrap();
     let begun = Instant::now();
     let report = trainer.accumulate(batch(&inputs, 0), 1.0, 0).unwrap();
     println!("forward and backward: {:.1} s", begun.elapsed().as_secs_f64());

@@ -11,6 +11,7 @@ use swiftformer::{
     reference::{self, Map},
     weights::{names::Layout, state::StateDict},
 };
+use swiftformer_kernels::Precision;
 use swiftformer_train::{
     loss::{BaseHead, BaseLoss, Criterion, Distillation},
     model::{ModelError, Network, NetworkOptions, Outputs},
@@ -192,6 +193,41 @@ fn checkpointing_changes_no_bit() {
     let kept = steps(false, 2);
     assert!(steps(true, 2) == kept);
     assert!(steps(true, 1) == kept, "nor does the number of threads");
+}
+
+/// Loss and gradients of the first step, of burn's operations alone as on graphics cards.
+fn composed(options: NetworkOptions) -> (f32, Vec<Vec<f32>>) {
+    let opened = checkpoint("timm_tiny");
+    let options = NetworkOptions { fused: false, ..options };
+    let network = Network::new(opened.arch().clone(), opened.state(), &options, &Device::flex()).unwrap();
+    let groups = GroupOptions { weight_decay: 0.1, layer_decay: 1.0 };
+    let optimizer = Optimizer::new(Rule::ADAMW, network.parameters(), &groups);
+    let mut trainer = Trainer::new(network, optimizer, SOFT);
+    let report = trainer.accumulate(batch(&tensors("training/inputs.safetensors"), 0), 1.0, 0).unwrap();
+    let gradients = trainer.gradients_mut().unwrap().iter().flatten().cloned().collect();
+    (report.loss, gradients)
+}
+
+#[test]
+fn checkpointing_of_burns_operations_changes_no_bit() {
+    let kept = composed(NetworkOptions::default());
+    assert!(composed(NetworkOptions { checkpointing: true, ..NetworkOptions::default() }) == kept);
+}
+
+#[test]
+fn products_in_bfloat16_give_gradients_to_two_digits() {
+    let (loss, exact) = composed(NetworkOptions::default());
+    let (found, rounded) = composed(NetworkOptions { precision: Precision::Bf16, ..NetworkOptions::default() });
+    // bfloat16 has eight bits: a product of two is right to 1/256 at worst, and some forty follow each other.
+    assert!(found != loss && (found / loss - 1.0).abs() < 1e-2, "{found} {loss}");
+    let squares = |values: &[f32]| values.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>();
+    let (mut difference, mut size) = (0.0, 0.0);
+    for (exact, rounded) in exact.iter().zip(&rounded) {
+        let wrong: Vec<f32> = exact.iter().zip(rounded).map(|(a, b)| a - b).collect();
+        (difference, size) = (difference + squares(&wrong), size + squares(exact));
+    }
+    let relative = (difference / size).sqrt();
+    assert!((1e-4..5e-2).contains(&relative), "{relative}");
 }
 
 #[test]

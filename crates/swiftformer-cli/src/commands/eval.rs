@@ -8,7 +8,9 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use swiftformer::{checkpoint::Checkpoint, image::Preset, model::OutputRequest};
 use swiftformer_train::{
-    data::{Category, Loader, LoaderOptions, OpenOptions, Position, View, match_classes, open_for_evaluation},
+    data::{
+        Category, CifarLabels, Loader, LoaderOptions, OpenOptions, Position, View, match_classes, open_for_evaluation,
+    },
     metrics::Classification,
 };
 
@@ -48,6 +50,9 @@ pub struct EvalArgs {
     /// Rank by which iNaturalist's images are told apart: name, genus, family, ...
     #[arg(long, value_name = "RANK", default_value = "name")]
     category: Category,
+    /// Which labels of CIFAR-100: fine (100 classes) or coarse (20)
+    #[arg(long, value_name = "LABELS", default_value = "fine")]
+    cifar_labels: CifarLabels,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -64,7 +69,7 @@ enum Format {
 
 /// Runs the command.
 pub fn run(args: &EvalArgs) -> anyhow::Result<Outcome> {
-    let options = OpenOptions { category: args.category, ..OpenOptions::default() };
+    let options = OpenOptions { category: args.category, cifar_labels: args.cifar_labels, ..OpenOptions::default() };
     let data = open_for_evaluation(&args.data, &options)?;
     let checkpoint = open_classifier(&args.model, args.preprocess, "")?;
     let names = labels(&checkpoint);

@@ -16,11 +16,11 @@ pub use run::run;
 #[derive(Args, Debug)]
 #[command(
     after_help = "Data sets: a folder with a folder of images for each class, or train/ and val/ with such folders; CIFAR's \
-                        .bin files; iNaturalist 2018 and 2019; tar shards (WebDataset). Without images to validate with, a \
-                        tenth is split off.
+                        .bin files; iNaturalist 2018 and 2019; tar shards (WebDataset); Parquet files of the Hugging Face Hub. \
+                        Without images to validate with, a tenth is split off.
 
-Recipes: quick (a small network from nothing, in minutes), finetune (a trained model to other classes), linear-probe (its \
-                        heads only), paper-xs, paper-s, paper-l1, paper-l3 (ImageNet as the authors trained), or a file.
+Recipes: quick (a small network from nothing, in minutes), demo (the same, longer), finetune (a trained model to \
+                        other classes), linear-probe (its heads only), paper-xs, paper-s, paper-l1, paper-l3 (ImageNet as the authors trained), or a file.
 
 The run's folder is a model: swiftformer classify photo.jpg --model runs/shapes
 

@@ -49,6 +49,11 @@ mod with_training {
             let refused = train(&[&data, "--output", &folder.path("no")], &[&settings[..], &[&teacher]].concat());
             refused.exits(2).says(&["was written for other images", says]);
         }
+        // Photographs are turned upright for `hf` only.
+        let settings = [&TINY[..], &["distillation=soft", "preprocess=timm"]].concat();
+        let teacher = format!("teacher={file}");
+        let refused = train(&[&data, "--output", &folder.path("no")], &[&settings[..], &[&teacher]].concat());
+        refused.exits(2).says(&["turned by another rule", "--set preprocess=hf"]);
         // More epochs than the teacher saw: they come again.
         let settings = [&TINY[..], &["distillation=hard", "epochs=3"]].concat();
         let teacher = format!("teacher={file}");

@@ -145,6 +145,14 @@ pub mod with_training {
         for picture in ["curves.svg", "confusion.svg", "mistakes.svg"] {
             assert!(std::fs::read_to_string(format!("{run}/{picture}")).unwrap().starts_with("<svg"), "{picture}");
         }
+        // The last epoch's weights, raw and averaged, are models too.
+        for other in ["last", "averaged"] {
+            let model = format!("{run}/{other}");
+            let judged = swiftformer(&["eval", &data, "--model", &model, "--format", "json"]).exits(0).json();
+            let key = if other == "last" { "top1" } else { "average_top1" };
+            let last = lines.iter().rfind(|line| line["kind"] == "epoch").unwrap();
+            assert!((judged["top1"].as_f64().unwrap() - last[key].as_f64().unwrap()).abs() < 1e-9, "{other}");
+        }
         // Nothing is left to do.
         train(&["--resume", &run], &[]).exits(0);
 
@@ -157,6 +165,51 @@ pub mod with_training {
         let settings = ["size=32", "epochs=1", "batch=16"];
         let output = train(&[&data, "--model", &run, "--output", &second], &settings).exits(0);
         output.says(&["new heads for", "was trained for 12"]);
+    }
+
+    #[test]
+    fn what_a_run_left_before_its_first_state_is_no_obstacle() {
+        let folder = Folder::new();
+        let data = images(&folder);
+        let run = folder.path("run");
+        let one = [&TINY[..], &["epochs=1"]].concat();
+        folder.write("run/.recipe.toml.partial", b"[mod");
+        train(&["--resume", &run], &[]).exits(2).says(&["holds no run to resume"]);
+        train(&[&data, "--output", &run], &one).exits(0);
+        assert_eq!(metrics(&run).iter().filter(|line| line["kind"] == "epoch").count(), 1);
+        // A run, and what somebody else put there.
+        train(&[&data, "--output", &run], &one).exits(2).says(&["is not empty", "--resume"]);
+        folder.write("other/recipe.toml", b"");
+        folder.write("other/notes.txt", b"mine");
+        train(&[&data, "--output", &folder.path("other")], &one).exits(2).says(&["is not empty"]);
+        // Settings that do not fit make no folder at all.
+        let three = [&TINY[..], &["attention=[\"separable\", \"additive\", \"transposed\"]"]].concat();
+        train(&[&data, "--output", &folder.path("three")], &three).exits(2).says(&["3 attentions for 4 stages"]);
+        assert!(!std::path::Path::new(&folder.path("three")).exists());
+    }
+
+    #[test]
+    fn labels_are_chosen_where_a_data_set_has_several() {
+        let folder = Folder::new();
+        // Records of CIFAR-100: a coarse label, a fine one, three planes.
+        let record = |number: usize| {
+            let labels = [(number % 3) as u8, (number % 4) as u8];
+            labels.into_iter().chain((0..3072).map(move |at| (number * 40 + at % 32) as u8)).collect::<Vec<u8>>()
+        };
+        let records = |count: usize| (0..count).flat_map(record).collect::<Vec<u8>>();
+        folder.write("data/train.bin", &records(24));
+        folder.write("data/test.bin", &records(12));
+        let data = folder.path("data");
+        for (labels, classes) in [("fine", 100), ("coarse", 20)] {
+            let run = folder.path(labels);
+            let chosen = format!("cifar_labels={labels}");
+            let settings = [&TINY[..], &["epochs=1", "batch=8", &chosen]].concat();
+            train(&[&data, "--output", &run], &settings).exits(0);
+            let eval = ["eval", &data, "--model", &run, "--format", "json", "--cifar-labels", labels];
+            let report = swiftformer(&eval).exits(0).json();
+            assert_eq!((report["images"].as_u64(), report["classes"].as_array().unwrap().len()), (Some(12), classes));
+        }
+        train(&[&data, "--output", &folder.path("no")], &["category=tribe"]).exits(2).says(&["kingdom, phylum"]);
     }
 
     #[test]
@@ -204,6 +257,17 @@ pub mod with_training {
         let failed = train(&[&data, "--output", &run], &settings).exits(2);
         failed.says(&[" in epoch 1, step ", "data/train/", ".png", "what was saved before is whole"]);
         assert!(!tensors(format!("{run}/state.safetensors")).is_empty());
+        // A single step that breaks the weights, with no other behind it to notice.
+        let run = folder.path("last");
+        let settings =
+            [&TINY[..], &["lr=1e300", "epochs=1", "warmup_epochs=0", "every_step=false", "accumulate=6"]].concat();
+        let failed = train(&[&data, "--output", &run], &settings).exits(2);
+        failed.says(&[
+            "the loss is ",
+            " in epoch 1, step 6, of the validation images",
+            "what was saved before is whole",
+        ]);
+        assert!(!std::path::Path::new(&format!("{run}/model.safetensors")).exists());
     }
 
     #[test]

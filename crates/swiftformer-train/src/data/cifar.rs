@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io::{BufReader, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
 use swiftformer::image::{Orientation, RgbImage};
@@ -23,6 +24,27 @@ pub enum CifarLabels {
     Fine,
     /// The 20 groups of classes.
     Coarse,
+}
+
+impl CifarLabels {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fine => "fine",
+            Self::Coarse => "coarse",
+        }
+    }
+}
+
+impl FromStr for CifarLabels {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        [Self::Fine, Self::Coarse]
+            .into_iter()
+            .find(|labels| labels.name() == name)
+            .ok_or_else(|| format!("`{name}` are no labels of CIFAR-100: fine or coarse"))
+    }
 }
 
 /// Records of one or two label bytes and 3072 bytes of red, green and blue planes of 32 × 32 pixels.

@@ -2,7 +2,10 @@
 
 use burn::tensor::{Tensor, activation};
 
-use super::{LossError, soft_cross_entropy, targets::constant};
+use super::{
+    LossError, soft_cross_entropy,
+    targets::{beside, constant},
+};
 use crate::model::{Outputs, to_host};
 
 /// How the second head learns from the teacher: `DistillationLoss` of the authors' code, which is DeiT's.
@@ -43,7 +46,7 @@ impl Distillation {
             Self::Soft { tau, .. } => {
                 let own = activation::log_softmax(student.clone() / tau, 1);
                 let log_target = activation::log_softmax(teacher / tau, 1);
-                let log_target = if own.is_autodiff() { log_target.autodiff() } else { log_target };
+                let log_target = beside(log_target, &own);
                 let divergence = (log_target.clone().exp() * (log_target - own)).sum();
                 divergence * (tau * tau / (expected[0] * expected[1]) as f64)
             }

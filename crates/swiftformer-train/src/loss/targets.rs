@@ -41,6 +41,13 @@ impl Targets {
 
 /// Values beside `like`, without a gradient.
 pub(super) fn constant(values: Vec<f32>, shape: [usize; 2], like: &Tensor<2>) -> Tensor<2> {
-    let values = Tensor::from_data(TensorData::new(values, shape), &like.device().inner());
-    if like.is_autodiff() { values.autodiff() } else { values }
+    beside(Tensor::from_data(TensorData::new(values, shape), &like.device().inner()), like)
+}
+
+/// The tensor on the tape of `like`, if there is one.
+pub(super) fn beside(tensor: Tensor<2>, like: &Tensor<2>) -> Tensor<2> {
+    match like.gradient_checkpointing_strategy() {
+        Some(strategy) => tensor.autodiff().with_gradient_checkpointing_strategy(strategy),
+        None => tensor,
+    }
 }

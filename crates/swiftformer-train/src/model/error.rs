@@ -44,4 +44,7 @@ pub enum ModelError {
     /// BatchNorm over several processes on a device whose operations are burn's own.
     #[error("BatchNorm takes statistics from several processes on the CPU only")]
     Synchronise,
+    /// Numbers that the device does not have.
+    #[error("the device has no bfloat16: train in f32 (run.precision)")]
+    Precision,
 }

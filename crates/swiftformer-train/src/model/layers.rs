@@ -6,6 +6,7 @@ use burn::tensor::{Tensor, TensorData, module::conv2d, ops::ConvOptions};
 use swiftformer::arch::{
     Act, AttentionBlock, Block, Conv, ConvBlock, ConvNorm, Leaf, Linear, Module, Norm, Scale, Tail,
 };
+use swiftformer_kernels::Precision;
 
 use super::{
     Network, Outputs, ablation::StageAttention, activation::activate, additive::additive, parameters::Value,
@@ -59,7 +60,7 @@ impl<'a> Layers<'a> {
             return leaf.clone();
         }
         match &self.network.parameters.list()[at].value {
-            Value::Numbers(tensor) if self.is_training() => tensor.clone().autodiff(),
+            Value::Numbers(tensor) if self.is_training() => self.network.taped(tensor.clone()),
             Value::Numbers(tensor) => tensor.clone(),
             Value::Counter(_) => panic!("{leaf:?} of {module:?} is a counter"),
         }
@@ -70,7 +71,7 @@ impl<'a> Layers<'a> {
         if self.is_training() && self.network.body_is_fixed() {
             // What nothing can change needs no tape, and has its quick kernels with running statistics.
             let fixed = Self::new(self.network, None).stages(images.inner());
-            return fixed.into_iter().map(Tensor::autodiff).collect();
+            return fixed.into_iter().map(|x| self.network.taped(x)).collect();
         }
         let arch = self.network.arch();
         let mut x = images.permute([0, 2, 3, 1]);
@@ -125,7 +126,7 @@ impl<'a> Layers<'a> {
         let pooled = last.reshape([batch, height * width, channels]).mean_dim(1).reshape([batch, channels]);
         match heads {
             Some([head, dist_head]) => {
-                Outputs { head: self.linear(head, pooled.clone()), dist_head: Some(self.linear(dist_head, pooled)) }
+                Outputs { head: self.head(head, pooled.clone()), dist_head: Some(self.head(dist_head, pooled)) }
             }
             None => Outputs { head: pooled, dist_head: None },
         }
@@ -147,8 +148,11 @@ impl<'a> Layers<'a> {
         let weight = weight.reshape([conv.out_channels, conv.in_channels / conv.groups, height, width]);
         let padding = conv.padding.map(|side| (side, side));
         let options = ConvOptions { stride: conv.stride, padding, dilation: [1, 1], groups: conv.groups };
-        let bias = Some(self.tensor(conv.module, Leaf::Bias));
-        conv2d(x.permute([0, 3, 1, 2]), weight, bias, options).permute([0, 2, 3, 1])
+        let bias = self.tensor(conv.module, Leaf::Bias);
+        let (in_f32, x) = (self.network.precision == Precision::F32, x.permute([0, 3, 1, 2]));
+        let product = |x, weight| conv2d(x, weight, in_f32.then(|| bias.clone()), options);
+        let y = self.in_precision(x, weight, product).permute([0, 2, 3, 1]);
+        if in_f32 { y } else { y + bias.reshape([1, 1, 1, conv.out_channels]) }
     }
 
     /// A 1×1 convolution on tokens.
@@ -161,9 +165,23 @@ impl<'a> Layers<'a> {
         self.product(linear.module, [linear.out_features, linear.in_features], x)
     }
 
-    fn product(&self, module: Module, [outputs, inputs]: [usize; 2], x: Tensor<2>) -> Tensor<2> {
-        let weight = self.tensor(module, Leaf::Weight).reshape([outputs, inputs]);
-        x.matmul(weight.transpose()) + self.tensor(module, Leaf::Bias).reshape([1, outputs])
+    fn product(&self, module: Module, size: [usize; 2], x: Tensor<2>) -> Tensor<2> {
+        let [weight, bias] = self.linear_tensors(module, size);
+        self.in_precision(x, weight, |x, weight| x.matmul(weight.transpose())) + bias
+    }
+
+    /// A classifier, whose logits want all digits.
+    fn head(&self, linear: &Linear, x: Tensor<2>) -> Tensor<2> {
+        let [weight, bias] = self.linear_tensors(linear.module, [linear.out_features, linear.in_features]);
+        x.matmul(weight.transpose()) + bias
+    }
+
+    /// Weight `[outputs, inputs]` and bias `[1, outputs]`.
+    fn linear_tensors(&self, module: Module, [outputs, inputs]: [usize; 2]) -> [Tensor<2>; 2] {
+        [
+            self.tensor(module, Leaf::Weight).reshape([outputs, inputs]),
+            self.tensor(module, Leaf::Bias).reshape([1, outputs]),
+        ]
     }
 
     /// BatchNorm over tokens.
@@ -227,7 +245,7 @@ impl<'a> Layers<'a> {
     }
 
     fn constant<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
-        Tensor::from_data(TensorData::new(values, shape), &self.network.device).autodiff()
+        self.network.taped(Tensor::from_data(TensorData::new(values, shape), &self.network.device))
     }
 
     /// `x + scale · branch · factor of the image`.

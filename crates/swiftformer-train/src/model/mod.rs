@@ -12,10 +12,11 @@ mod fused;
 mod layers;
 mod parameters;
 mod random;
+mod tape;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use swiftformer::{
     arch::{Arch, Leaf, Module, Tail},
     config::Reading,
@@ -32,7 +33,10 @@ use crate::{
     ops::{SharedEngine, Workers},
     parallel::Group,
 };
-use swiftformer_kernels::train::{Engine, SharedAverage};
+use swiftformer_kernels::{
+    Precision,
+    train::{Engine, SharedAverage},
+};
 
 use self::{ablation::StageAttention, layers::Layers, parameters::Value};
 
@@ -85,9 +89,13 @@ pub struct NetworkOptions {
     pub freeze_statistics: bool,
     /// Threads of those kernels; 0 are as many as the machine has. Their number changes no bit of the results.
     pub threads: usize,
-    /// Of every block and convolution on those kernels keep the input alone for the backward pass, which computes again what
-    /// lies within: less memory for more time, and the same bits. Without those kernels it changes nothing.
+    /// Keep less for the backward pass, which computes again what it lacks: less memory for more time, and the same bits. Of
+    /// every block and convolution on those kernels the input alone is kept; of burn's operations on other devices,
+    /// the results of those that are quick to compute again are not.
     pub checkpointing: bool,
+    /// What products of matrices and convolutions are formed in; sums, norms, activations, heads and losses are always in 32
+    /// bits, and so are the other attentions. Those kernels compute in 32 bits, so other numbers do without them.
+    pub precision: Precision,
 }
 
 impl Default for NetworkOptions {
@@ -99,6 +107,7 @@ impl Default for NetworkOptions {
             freeze_statistics: false,
             threads: 0,
             checkpointing: false,
+            precision: Precision::F32,
         }
     }
 }
@@ -159,6 +168,7 @@ pub struct Network {
     drop_path: Vec<Vec<f64>>,
     engine: Option<SharedEngine>,
     checkpointing: bool,
+    precision: Precision,
     frozen_statistics: bool,
     attention: Vec<StageAttention>,
     /// The processes whose images BatchNorm's statistics are taken from.
@@ -171,7 +181,8 @@ impl Network {
     /// Puts a network on `device`.
     ///
     /// # Errors
-    /// When the state dict is not the network's, or there are not as many attentions as stages.
+    /// When the state dict is not the network's, there are not as many attentions as stages, or the device lacks the numbers
+    /// of the precision.
     pub fn new(arch: Arch, state: &StateDict, options: &NetworkOptions, device: &Device) -> Result<Self, ModelError> {
         let (stages, found) = (arch.stages.len(), options.attention.len());
         if found != 0 && found != stages {
@@ -185,7 +196,11 @@ impl Network {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
-        let fused = options.fused && device == Device::flex();
+        let precision = options.precision;
+        if precision == Precision::Bf16 && !device.supports_dtype(FloatDType::BF16) {
+            return Err(ModelError::Precision);
+        }
+        let fused = options.fused && device == Device::flex() && precision == Precision::F32;
         let engine = fused.then(|| Arc::new(Mutex::new(Engine::new(threads))));
         Ok(Self {
             arch,
@@ -194,6 +209,7 @@ impl Network {
             drop_path,
             engine,
             checkpointing: options.checkpointing,
+            precision,
             frozen_statistics: options.freeze_statistics,
             attention: options.attention.clone(),
             synchronised: None,
@@ -310,10 +326,10 @@ impl Network {
             .parameters
             .list()
             .iter()
-            .map(|p| p.tensor().filter(|_| p.trainable).map(|tensor| tensor.clone().autodiff().require_grad()))
+            .map(|p| p.tensor().filter(|_| p.trainable).map(|tensor| self.taped(tensor.clone()).require_grad()))
             .collect();
         let layers = Layers::new(self, Some((&leaves, seed)));
-        let outputs = run(&layers, images.inner().autodiff());
+        let outputs = run(&layers, self.taped(images.inner()));
         let statistics = layers.into_statistics();
         if let Some(tokens) = statistics.iter().map(|s| s.tokens).min().filter(|&tokens| tokens < 2) {
             return Err(ModelError::Statistics { tokens });

@@ -2,6 +2,9 @@
 
 use super::{Recipe, RecipeError};
 
+/// No count needs more, and products of them must not overflow.
+const MOST: usize = 1_000_000;
+
 impl Recipe {
     /// Checks every number against its range.
     pub(super) fn check(&self) -> Result<(), RecipeError> {
@@ -66,8 +69,10 @@ impl Recipe {
             ("run.accumulate", run.accumulate),
             ("run.log_every", run.log_every),
         ] {
-            rule(value > 0, key, value.to_string(), "1 or more")?;
+            rule((1..=MOST).contains(&value), key, value.to_string(), "1 to a million")?;
         }
+        let cooldown = schedule.cooldown_epochs;
+        rule(cooldown <= MOST, "schedule.cooldown_epochs", cooldown.to_string(), "0 to a million")?;
         let size = data.size;
         rule(size == 0 || (32..=4096).contains(&size), "data.size", size.to_string(), "32 to 4096 pixels, or 0")?;
         let kept = data.validation_share;
@@ -76,6 +81,7 @@ impl Recipe {
         self.transform()?;
         self.mix()?;
         self.preset()?;
+        self.open_options()?;
         Ok(())
     }
 }

@@ -1,10 +1,11 @@
 //! A recipe's sections as the settings of the modules that they are for.
 
 use swiftformer::image::{Orientation, Preset};
+use swiftformer_kernels::Precision;
 
 use super::{
-    AttentionKind, BaseKind, ClipKind, DistillationKind, DropRule, Recipe, RecipeError, RuleKind, ScheduleKind,
-    StepReading,
+    AttentionKind, BaseKind, ClipKind, DistillationKind, DropRule, PrecisionKind, Recipe, RecipeError, RuleKind,
+    ScheduleKind, StepReading,
 };
 use crate::{
     augment::{ColorJitter, Mix, RandomErasing, RandomResizedCrop, TrainTransform, affine::Sampling},
@@ -59,20 +60,25 @@ impl Recipe {
         Ok(mix.is_active().then_some(mix))
     }
 
-    /// Training images of mean and deviation `normalize`, changed and mixed.
-    pub(crate) fn train_view(&self, [mean, std]: [[f64; 3]; 2]) -> Result<View, RecipeError> {
+    /// Training images of mean and deviation `normalize`, turned upright where those to judge by are, changed and mixed.
+    pub(crate) fn train_view(&self, [mean, std]: [[f64; 3]; 2], orientation: Orientation) -> Result<View, RecipeError> {
         let mix = self.mix()?;
         // Mixed labels are smoothed before they are mixed, others by the loss.
         let smoothing = if mix.is_some() { self.loss.smoothing as f32 } else { 0.0 };
         let transform = TrainTransform { mean, std, ..self.transform()? };
-        let (repeats, orientation) = (self.augment.repeats, Orientation::Ignore);
+        let repeats = self.augment.repeats;
         Ok(View::Train(Box::new(TrainView { transform, mix, smoothing, repeats, orientation })))
     }
 
-    /// How the data set is split.
-    pub(crate) fn open_options(&self) -> OpenOptions {
-        let (validation_share, seed) = (self.data.validation_share, self.run.seed);
-        OpenOptions { validation_share, seed, ..OpenOptions::default() }
+    /// How the data set is split, and which of its labels are meant.
+    pub(crate) fn open_options(&self) -> Result<OpenOptions, RecipeError> {
+        let data = &self.data;
+        Ok(OpenOptions {
+            validation_share: data.validation_share,
+            seed: self.run.seed,
+            category: data.category.parse().map_err(word("data.category"))?,
+            cifar_labels: data.cifar_labels.parse().map_err(word("data.cifar_labels"))?,
+        })
     }
 
     /// How batches are made, by `workers` threads of one of several processes.
@@ -140,6 +146,13 @@ impl Recipe {
         };
         let list: Vec<_> = self.model.attention.iter().map(kind).collect();
         if list.iter().all(|&kind| kind == StageAttention::Additive) { Vec::new() } else { list }
+    }
+
+    pub(crate) fn precision(&self) -> Precision {
+        match self.run.precision {
+            PrecisionKind::F32 => Precision::F32,
+            PrecisionKind::Bf16 => Precision::Bf16,
+        }
     }
 
     pub(crate) fn drop_path_rule(&self) -> Option<DropPathRule> {

@@ -34,6 +34,18 @@ pub(super) fn flat(table: &Table) -> Vec<(String, Value)> {
     list
 }
 
+/// Makes sure that no section is misspelt, which would not show where it is empty.
+pub(super) fn known_sections(table: &Table) -> Result<(), RecipeError> {
+    let own = Recipe::default().table()?;
+    for (section, _) in table.iter().filter(|(_, value)| value.as_table().is_some_and(Table::is_empty)) {
+        if !own.contains_key(section) {
+            let nearest = own.keys().min_by_key(|known| edits(known, section)).cloned().unwrap_or_default();
+            return Err(RecipeError::Key { key: section.clone(), nearest });
+        }
+    }
+    Ok(())
+}
+
 /// `key=value`; what is no TOML value is a text.
 pub(super) fn setting(text: &str) -> Result<(String, Value), RecipeError> {
     let (key, value) = text.split_once('=').ok_or_else(|| RecipeError::Setting { setting: text.to_owned() })?;

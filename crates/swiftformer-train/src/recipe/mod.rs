@@ -24,8 +24,8 @@ pub use self::{
     layers::Difference,
     sections::{Augment, Data, Loss, Optimizer, Run, Schedule, Start},
     words::{
-        AttentionKind, BaseKind, ClipKind, DistillationKind, DropRule, HeadChoice, Parts, RuleKind, ScheduleKind,
-        StepReading,
+        AttentionKind, BaseKind, ClipKind, DistillationKind, DropRule, HeadChoice, Parts, PrecisionKind, RuleKind,
+        ScheduleKind, StepReading,
     },
 };
 
@@ -77,6 +77,7 @@ impl Recipe {
         let table: toml::Table = text
             .parse()
             .map_err(|error: toml::de::Error| RecipeError::Syntax { name: name.to_owned(), why: error.to_string() })?;
+        layers::known_sections(&table)?;
         Self::default().overlaid(layers::flat(&table))
     }
 

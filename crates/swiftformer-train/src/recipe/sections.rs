@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::words::{
-    AttentionKind, BaseKind, ClipKind, DistillationKind, DropRule, HeadChoice, Parts, RuleKind, ScheduleKind,
-    StepReading,
+    AttentionKind, BaseKind, ClipKind, DistillationKind, DropRule, HeadChoice, Parts, PrecisionKind, RuleKind,
+    ScheduleKind, StepReading,
 };
+use crate::data::{Category, CifarLabels};
 
 /// What training starts from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,11 +69,17 @@ pub struct Data {
     pub preprocess: String,
     /// Share of each class that is kept to judge by, where the data set has no such images.
     pub validation_share: f64,
+    /// The rank by which iNaturalist's images are told apart: kingdom, phylum, class, order, supercategory, family, genus or
+    /// name (the species).
+    pub category: String,
+    /// Which labels of CIFAR-100: fine (100 classes) or coarse (20).
+    pub cifar_labels: String,
 }
 
 impl Default for Data {
     fn default() -> Self {
-        Self { size: 224, preprocess: "original".into(), validation_share: 0.1 }
+        let (category, cifar_labels) = (Category::default().name().into(), CifarLabels::default().name().into());
+        Self { size: 224, preprocess: "original".into(), validation_share: 0.1, category, cifar_labels }
     }
 }
 
@@ -278,6 +285,8 @@ pub struct Run {
     pub patience: usize,
     /// Where the network is: cpu, cuda, wgpu, metal or rocm, the last four with `:N` for a certain card.
     pub device: String,
+    /// What products are formed in: f32, or bf16 on graphics cards that have it.
+    pub precision: PrecisionKind,
     /// Whether BatchNorm's statistics are those of all processes' images, where several train together (on the CPU).
     pub synchronise_norms: bool,
 }
@@ -292,6 +301,7 @@ impl Default for Run {
             save_every: 0,
             patience: 0,
             device: "cpu".into(),
+            precision: PrecisionKind::F32,
             synchronise_norms: false,
         }
     }

@@ -121,3 +121,12 @@ words! {
         Original,
     }
 }
+words! {
+    /// The numbers that matrices and convolutions are multiplied in.
+    PrecisionKind {
+        /// 32-bit floats.
+        F32,
+        /// bfloat16, on devices that have it; weights, norms, losses and the optimizer stay in 32 bits.
+        Bf16,
+    }
+}

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    EpochReport, Event, LAST, Run, RunError, STATE, StepReport, Summary,
+    AVERAGED, EpochReport, Event, LAST, Run, RunError, STATE, StepReport, Summary,
     judge::{averaged, score},
     state::{self, Record, Totals},
 };
@@ -171,6 +171,12 @@ impl Run {
         let raw = self.trainer.network.to_state();
         let judged = |state| self.judge(state)?.count(&self.validation, &self.workers.group, &mut |_, _| {});
         let own = score(&judged(&raw)?);
+        if !own.loss.is_finite() {
+            // The last step of an epoch can break what only the next one would notice.
+            let Position { epoch, step } = self.record.position;
+            let files = vec!["the validation images".to_owned()];
+            return Err(RunError::NotFinite { what: "the loss", value: own.loss, epoch: epoch + 1, step, files });
+        }
         let average = match averaged(&self.trainer) {
             Some(state) => Some((score(&judged(&state)?), state)),
             None => None,
@@ -178,6 +184,9 @@ impl Run {
         let writes = self.workers.group.is_first();
         if writes {
             self.folder.write_weights(LAST, &arch, &raw)?;
+            if let Some((_, state)) = &average {
+                self.folder.write_weights(AVERAGED, &arch, state)?;
+            }
         }
         let (found, state) = match &average {
             Some((score, state)) if !own.beats(*score) => (*score, state),

@@ -15,7 +15,7 @@ use swiftformer::{
 };
 
 use super::RunError;
-use crate::recipe::AttentionKind;
+use crate::recipe::Recipe;
 
 /// Writes `bytes` beside `path`, on the disk itself, and renames.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
@@ -50,6 +50,21 @@ pub(super) fn write_tensors(path: &Path, tensors: &TensorMap) -> Result<(), RunE
     write(path, &bytes)
 }
 
+/// Whether files of these names are all that a run writes before its first state, the recipe first.
+fn is_start_of_run(names: &[String]) -> bool {
+    let written = [super::RECIPE, "config.json", "preprocessor_config.json", super::METRICS, super::EVENTS];
+    let folders = [super::LAST, super::AVERAGED];
+    let whole =
+        |name: &str| name.strip_prefix('.').and_then(|name| name.strip_suffix(".partial")).unwrap_or(name).to_owned();
+    names.iter().any(|name| whole(name) == super::RECIPE)
+        && names.iter().all(|name| {
+            let file = whole(name);
+            written.contains(&file.as_str())
+                || folders.contains(&name.as_str())
+                || file == super::STATE && file != *name
+        })
+}
+
 /// Where the files of a run lie.
 #[derive(Clone, Debug)]
 pub(super) struct Folder {
@@ -61,37 +76,45 @@ impl Folder {
         self.path.join(name)
     }
 
-    /// Makes the folder, which must be empty where it is there.
+    /// Makes the folder, which must be empty where it is there, or hold what a run leaves that was killed before its first
+    /// state was saved.
     pub(super) fn create(path: &Path) -> Result<Self, RunError> {
         let failed = |source| RunError::Write { path: path.to_owned(), source };
         fs::create_dir_all(path).map_err(failed)?;
-        if fs::read_dir(path).map_err(failed)?.next().is_some() {
+        let entries = fs::read_dir(path).map_err(failed)?.collect::<io::Result<Vec<_>>>().map_err(failed)?;
+        let names: Vec<String> = entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        if !names.is_empty() && !is_start_of_run(&names) {
             return Err(RunError::Exists { path: path.to_owned() });
         }
         Ok(Self { path: path.to_owned() })
     }
 
-    /// Writes what a model folder holds beside the weights: for the best model and for the last. Attentions that no library
-    /// knows are named in the dialect's place, so that nobody takes the folder for a model that it is not.
-    pub(super) fn write_configs(
+    /// Writes the recipe, and what a model folder holds beside the weights: for the best model, the last, and the last with
+    /// averaged weights where there are any. Attentions that no library knows are named in the dialect's place, so that nobody
+    /// takes the folder for a model that it is not.
+    pub(super) fn write_settings(
         &self,
+        recipe: &Recipe,
         arch: &Arch,
         preprocessor: &Preprocessor,
-        attention: &[AttentionKind],
     ) -> Result<(), RunError> {
+        write(&self.file(super::RECIPE), recipe.to_text()?.as_bytes())?;
         let mut config = arch.config.to_hf_json()?;
-        if !attention.is_empty() {
+        if !recipe.attention().is_empty() {
             let mut value: Value =
                 serde_json::from_str(&config).map_err(|error| RunError::Setting(error.to_string()))?;
-            value["dialect"] = json!({ "attention": attention });
+            value["dialect"] = json!({ "attention": recipe.model.attention });
             config = format!("{value:#}\n");
         }
         let preprocessor =
             preprocessor.to_preprocessor_config().map_err(|error| RunError::Setting(error.to_string()))?;
         let preprocessor = format!("{preprocessor:#}\n");
-        let last = self.file(super::LAST);
-        fs::create_dir_all(&last).map_err(|source| RunError::Write { path: last.clone(), source })?;
-        for folder in [&self.path, &last] {
+        let others = [super::LAST]
+            .into_iter()
+            .chain((recipe.optimizer.ema > 0.0).then_some(super::AVERAGED))
+            .map(|name| self.file(name));
+        for folder in [self.path.clone()].into_iter().chain(others) {
+            fs::create_dir_all(&folder).map_err(|source| RunError::Write { path: folder.clone(), source })?;
             write(&folder.join("config.json"), config.as_bytes())?;
             write(&folder.join("preprocessor_config.json"), preprocessor.as_bytes())?;
         }

@@ -3,6 +3,7 @@
 //! ```text
 //! run/  config.json, model.safetensors, preprocessor_config.json   the best model so far: the run's folder is a model
 //!       last/ …                                                    the model of the last epoch, with raw weights
+//!       averaged/ …                                                the same with averaged weights, where there are any
 //!       recipe.toml                                                every setting
 //!       metrics.jsonl                                              one object every few steps, one each epoch
 //!       events.out.tfevents.swiftformer                            the same for TensorBoard
@@ -55,7 +56,7 @@ use crate::{
     model::{Network, NetworkOptions},
     optim::{Average, Optimizer},
     parallel::Group,
-    recipe::{DistillationKind, DropRule, Parts, Recipe, RecipeError},
+    recipe::{DistillationKind, DropRule, Parts, PrecisionKind, Recipe, RecipeError},
     teacher::{Pupil, Teacher},
     trainer::Trainer,
 };
@@ -68,6 +69,8 @@ pub const METRICS: &str = "metrics.jsonl";
 pub const RECIPE: &str = "recipe.toml";
 /// The folder of the last model.
 pub const LAST: &str = "last";
+/// The folder of the last model with averaged weights.
+pub const AVERAGED: &str = "averaged";
 
 /// Who does the work of a run.
 #[derive(Clone, Debug, Default)]
@@ -105,21 +108,32 @@ impl std::fmt::Debug for Run {
 
 /// What recipe, data and model come to, before the run's folder is touched.
 struct Prepared {
-    model: Model,
+    network: Network,
+    preprocessor: Preprocessor,
     train: Loader,
     validation: Loader,
     teacher: Option<Teacher>,
     workers: Workers,
-    device: Device,
+    notes: Vec<String>,
 }
 
 impl Prepared {
-    fn new(recipe: &Recipe, model: Model, splits: &Splits, workers: Workers) -> Result<Self, RunError> {
+    fn new(
+        recipe: &Recipe,
+        model: Model,
+        splits: &Splits,
+        workers: Workers,
+        mut notes: Vec<String>,
+    ) -> Result<Self, RunError> {
         let device = workers.device(recipe)?;
         let threads = workers.threads;
         let options = recipe.loader_options(threads, workers.group.shard());
         let (mean, std) = model::mean_and_std(&model.preprocessor);
-        let train = Loader::new(Arc::clone(&splits.train), recipe.train_view([mean, std])?, options.clone())?;
+        let train = Loader::new(
+            Arc::clone(&splits.train),
+            recipe.train_view([mean, std], model.preprocessor.orientation)?,
+            options.clone(),
+        )?;
         let view = View::Evaluate(Box::new(model.preprocessor.clone()));
         let validation = Loader::new(Arc::clone(&splits.validation), view, options)?;
         let teacher = match (recipe.loss.distillation, recipe.loss.teacher.as_str()) {
@@ -131,11 +145,30 @@ impl Prepared {
             (_, name) => {
                 let normalize = &Normalize { mean: mean.to_vec(), std: std.to_vec() };
                 let (classes, steps) = (splits.train.classes(), train.steps());
-                let world = workers.group.shard().world;
-                Some(Teacher::open(name, &Pupil { recipe, classes, normalize, steps, world, threads })?)
+                let (world, orientation) = (workers.group.shard().world, model.preprocessor.orientation);
+                let pupil = Pupil { recipe, classes, normalize, orientation, steps, world, threads };
+                Some(Teacher::open(name, &pupil)?)
             }
         };
-        Ok(Self { model, train, validation, teacher, workers, device })
+        if recipe.run.precision == PrecisionKind::Bf16 && device == Device::flex() {
+            notes.push("bfloat16 is for graphics cards: the CPU's own kernels cannot be used with it".to_owned());
+        }
+        let Model { arch, state, preprocessor, .. } = model;
+        let options = NetworkOptions {
+            drop_path_rule: recipe.drop_path_rule(),
+            attention: recipe.attention(),
+            freeze_statistics: recipe.model.freeze_statistics,
+            threads,
+            checkpointing: recipe.model.checkpointing,
+            precision: recipe.precision(),
+            ..NetworkOptions::default()
+        };
+        let mut network = Network::new(arch, &state, &options, &device)?;
+        network.join(&workers.group, recipe.run.synchronise_norms)?;
+        if recipe.model.train == Parts::Heads {
+            network.parameters_mut().freeze(|module| !matches!(module, Module::Head | Module::DistHead));
+        }
+        Ok(Self { network, preprocessor, train, validation, teacher, workers, notes })
     }
 }
 
@@ -167,7 +200,7 @@ impl Run {
     /// When data, recipe and model do not fit each other, or the folder cannot be used.
     pub fn start(data: &Path, output: &Path, mut recipe: Recipe, workers: Workers) -> Result<Self, RunError> {
         let workers = workers.counted();
-        let splits = data::open(data, &recipe.open_options())?;
+        let splits = data::open(data, &recipe.open_options()?)?;
         let classes = splits.train.classes().to_vec();
         let mut notes = Vec::new();
         let model = model::open(&recipe, &classes, &mut |note| notes.push(note.to_owned()))?;
@@ -175,21 +208,19 @@ impl Run {
             recipe.model.drop_path_rule = model.rule;
         }
         recipe.data.size = model.arch.config.image_size[0];
-        let prepared = Prepared::new(&recipe, model, &splits, workers)?;
-        let model = &prepared.model;
+        let prepared = Prepared::new(&recipe, model, &splits, workers, notes)?;
+        let arch = prepared.network.arch();
         let text = recipe.to_text()?;
         let mut folder = Folder { path: output.to_owned() };
         if prepared.workers.group.is_first() {
             folder = Folder::create(output)?;
-            let attention = if recipe.attention().is_empty() { &[][..] } else { &recipe.model.attention };
-            folder.write_configs(&model.arch, &model.preprocessor, attention)?;
-            folder::write(&folder.file(RECIPE), text.as_bytes())?;
+            folder.write_settings(&recipe, arch, &prepared.preprocessor)?;
         }
-        let preprocessor = model.preprocessor.to_preprocessor_config();
+        let preprocessor = prepared.preprocessor.to_preprocessor_config();
         let record = Record {
             position: Position::default(),
             recipe: text,
-            config: model.arch.config.to_hf_json()?,
+            config: arch.config.to_hf_json()?,
             preprocessor: preprocessor.map_err(|error| RunError::Setting(error.to_string()))?,
             data: std::path::absolute(data).unwrap_or_else(|_| data.to_owned()),
             classes,
@@ -202,7 +233,7 @@ impl Run {
             plateau: None,
             finished: false,
         };
-        let mut run = Self::assemble(recipe, folder, prepared, record, notes)?;
+        let mut run = Self::assemble(recipe, folder, prepared, record)?;
         // So that a run that is killed in its first epoch can be resumed.
         run.save()?;
         Ok(run)
@@ -237,7 +268,7 @@ impl Run {
         if let Some(data) = data {
             record.data = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
         }
-        let splits = data::open(&record.data, &recipe.open_options())?;
+        let splits = data::open(&record.data, &recipe.open_options()?)?;
         let images = [splits.train.len(), splits.validation.len()];
         let described = |classes: usize, [train, validation]: [usize; 2]| {
             format!("{train} and {validation} images of {classes} classes")
@@ -257,42 +288,22 @@ impl Run {
         let preprocessor = preprocessor.map_err(|error| damaged(error.to_string()))?;
         let rule = recipe.model.drop_path_rule;
         let model = Model { state: saved.network(folder, &arch)?, arch, preprocessor, rule };
-        let prepared = Prepared::new(&recipe, model, &splits, workers)?;
+        let prepared = Prepared::new(&recipe, model, &splits, workers, notes)?;
         record.recipe = recipe.to_text()?;
         // More epochs than before.
         record.finished &= record.position.epoch >= recipe.rates().total_epochs() as u64;
         let folder = Folder { path: folder.to_owned() };
         if prepared.workers.group.is_first() {
-            folder::write(&folder.file(RECIPE), record.recipe.as_bytes())?;
+            folder.write_settings(&recipe, prepared.network.arch(), &prepared.preprocessor)?;
         }
-        let mut run = Self::assemble(recipe, folder, prepared, record, notes)?;
+        let mut run = Self::assemble(recipe, folder, prepared, record)?;
         let Saved { tensors, .. } = saved;
         run.trainer.load_tensors(&tensors)?;
         Ok(run)
     }
 
-    fn assemble(
-        recipe: Recipe,
-        folder: Folder,
-        prepared: Prepared,
-        record: Record,
-        notes: Vec<String>,
-    ) -> Result<Self, RunError> {
-        let Prepared { model, train, validation, teacher, workers, device } = prepared;
-        let Model { arch, state, preprocessor, .. } = model;
-        let options = NetworkOptions {
-            drop_path_rule: recipe.drop_path_rule(),
-            attention: recipe.attention(),
-            freeze_statistics: recipe.model.freeze_statistics,
-            threads: workers.threads,
-            checkpointing: recipe.model.checkpointing,
-            ..NetworkOptions::default()
-        };
-        let mut network = Network::new(arch, &state, &options, &device)?;
-        network.join(&workers.group, recipe.run.synchronise_norms)?;
-        if recipe.model.train == Parts::Heads {
-            network.parameters_mut().freeze(|module| !matches!(module, Module::Head | Module::DistHead));
-        }
+    fn assemble(recipe: Recipe, folder: Folder, prepared: Prepared, record: Record) -> Result<Self, RunError> {
+        let Prepared { network, preprocessor, train, validation, teacher, workers, notes } = prepared;
         let optimizer = Optimizer::new(recipe.rule(), network.parameters(), &recipe.groups());
         let mut trainer = Trainer::new(network, optimizer, recipe.criterion());
         trainer.clip = recipe.clip();

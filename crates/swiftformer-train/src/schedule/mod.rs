@@ -36,7 +36,7 @@ pub enum Reading {
 /// ```
 /// use swiftformer_train::schedule::{Reading, Schedule, Shape};
 ///
-/// // The paper's recipe as the authors' script runs it.
+/// // The paper's rates as timm's training script would run them; the authors' own is `Reading::Original`.
 /// let schedule = Schedule {
 ///     shape: Shape::Cosine,
 ///     lr: 2e-3,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use swiftformer::{
-    image::Normalize,
+    image::{Normalize, Orientation},
     tensor::{DType, RawTensor},
     weights::{ReadOptions, WeightsError, read_file},
 };
@@ -32,6 +32,9 @@ pub(super) struct Record {
     pub(super) classes: Vec<String>,
     /// Batches of an epoch.
     pub(super) steps: usize,
+    /// Whether images were turned upright as their files say.
+    #[serde(default)]
+    pub(super) upright: bool,
     pub(super) mean: Vec<f64>,
     pub(super) std: Vec<f64>,
 }
@@ -114,6 +117,11 @@ impl LogitsFile {
         let normalize = Normalize { mean: self.record.mean.clone(), std: self.record.std.clone() };
         if normalize != *pupil.normalize {
             return wrong("they are for images of another mean or deviation");
+        }
+        if self.record.upright != (pupil.orientation == Orientation::Apply) {
+            let why = "they are for images that were turned by another rule: name the same preset when writing and when training \
+                       (--set preprocess=hf turns photographs upright, the others do not)";
+            return wrong(why);
         }
         let images = |steps: usize, recipe: &Recipe| steps.checked_mul(recipe.run.batch);
         let positions = images(pupil.steps, pupil.recipe);

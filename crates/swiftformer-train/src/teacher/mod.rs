@@ -15,7 +15,7 @@ use std::path::Path;
 
 use swiftformer::{
     checkpoint::{Checkpoint, OpenOptions},
-    image::Normalize,
+    image::{Normalize, Orientation},
     model::{Model, ModelOptions},
 };
 
@@ -38,6 +38,8 @@ pub(crate) struct Pupil<'a> {
     pub(crate) classes: &'a [String],
     /// Mean and deviation of the images.
     pub(crate) normalize: &'a Normalize,
+    /// Whether they are turned upright as their files say.
+    pub(crate) orientation: Orientation,
     /// Batches of an epoch.
     pub(crate) steps: usize,
     /// Processes that share each batch.

@@ -3,7 +3,7 @@
 use std::{io::Write, path::Path};
 
 use serde_json::json;
-use swiftformer::image::{IMAGENET_MEAN, IMAGENET_STD, Normalize};
+use swiftformer::image::{IMAGENET_MEAN, IMAGENET_STD, Normalize, Orientation};
 
 use super::{
     Pupil, Teacher, TeacherError,
@@ -44,15 +44,18 @@ pub fn write_logits(
         let why = "the recipe takes the size of images from its model: give it by data.size".to_owned();
         return Err(TeacherError::Other { teacher: name.clone(), why });
     }
-    let splits = data::open(data, &recipe.open_options())?;
+    let splits = data::open(data, &recipe.open_options()?)?;
     let normalize = imagenet();
+    // Without a preset the model that will be trained decides, which is not known here.
+    let orientation = recipe.preset()?.map_or(Orientation::Ignore, |preset| preset.preprocessor(32, 32).orientation);
     let loader = data::Loader::new(
         splits.train.clone(),
-        recipe.train_view([IMAGENET_MEAN, IMAGENET_STD])?,
+        recipe.train_view([IMAGENET_MEAN, IMAGENET_STD], orientation)?,
         recipe.loader_options(*threads, Shard::WHOLE),
     )?;
     let (classes, steps) = (splits.train.classes(), loader.steps());
-    let pupil = Pupil { recipe, classes, normalize: &normalize, steps, world: 1, threads: *threads };
+    let normalize = &normalize;
+    let pupil = Pupil { recipe, classes, normalize, orientation, steps, world: 1, threads: *threads };
     let teacher = Teacher::open(name, &pupil)?;
     let images = steps * recipe.run.batch;
     write_header(output, options, &pupil, images)?;
@@ -84,6 +87,7 @@ fn write_header(
         recipe: options.recipe.to_text()?,
         classes: pupil.classes.to_vec(),
         steps: pupil.steps,
+        upright: pupil.orientation == Orientation::Apply,
         mean,
         std,
     };
