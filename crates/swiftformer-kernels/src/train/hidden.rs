@@ -7,8 +7,8 @@
 //! `dγ = Σ W₁∘Q`, `dβ = W₁ᵀ db₁`; and BatchNorm's own sums are `γ·dβ` and `γ·dγ`.
 
 use super::engine::{Engine, MOST_TOKENS, blocks, lanes, room};
-use super::gemm::{Left, Product, Right, padded};
-use super::rows::{add_column_sums, gelu, normalize, scale};
+use super::gemm::{Add, Left, Product, Right, padded};
+use super::rows::{GeluBackward, add_column_sums, gelu, normalize};
 use crate::kernels::Kernels;
 use crate::pool::Parts;
 
@@ -121,7 +121,14 @@ impl Hidden<'_> {
         }
     }
 
-    /// The forward pass: `output = x + factors · scale · branch(input)`, where the branch normalises `input`.
+    /// Floats that hold the hidden channels of `tokens` tokens, before their activation.
+    pub(super) fn kept_len(&self, tokens: usize) -> usize {
+        tokens * self.sizes()[2] * PANEL
+    }
+
+    /// The forward pass: `output = x + factors · scale · branch(input)`, where the branch normalises `input`. The hidden
+    /// channels stay in `kept`, [`Hidden::kept_len`] long, block by block of a lane's tokens and there panel by panel, unless
+    /// it is empty.
     pub(super) fn forward(
         &self,
         engine: &mut Engine,
@@ -129,6 +136,7 @@ impl Hidden<'_> {
         [x, input]: [&[f32]; 2],
         factors: Option<Factors<'_>>,
         output: &mut [f32],
+        kept: &mut [f32],
     ) {
         let [channels, hidden, panels, wide] = self.sizes();
         let kernels = engine.kernels;
@@ -161,46 +169,50 @@ impl Hidden<'_> {
         }
         let (first, second, bias1, bias2) = (&*first, &*second, &*bias1, &*bias2);
         let [lanes, lane_tokens] = lanes(tokens);
-        let per_thread = MOST_TOKENS * (wide + PANEL + channels);
+        let per_thread = MOST_TOKENS * (wide + 2 * PANEL + channels);
         let scratch = room(&mut engine.scratch, engine.pool.threads() * per_thread);
-        let parts = [Parts::new(output, lane_tokens * channels)];
-        engine.pool.for_each_part(lanes, parts, scratch, |lane, [output], scratch| {
+        let keeps = !kept.is_empty();
+        assert!(!keeps || kept.len() == self.kept_len(tokens), "room for hidden channels");
+        let parts = [Parts::new(output, lane_tokens * channels), Parts::new(kept, self.kept_len(lane_tokens))];
+        engine.pool.for_each_part(lanes, parts, scratch, |lane, [output, kept], scratch| {
             let (normalized, scratch) = scratch.split_at_mut(MOST_TOKENS * wide);
+            let (active, scratch) = scratch.split_at_mut(MOST_TOKENS * PANEL);
             let (inner, branch) = scratch.split_at_mut(MOST_TOKENS * PANEL);
             for (start, count) in blocks(output.len() / channels) {
                 let token = lane * lane_tokens + start;
                 let range = token * channels..(token + count) * channels;
                 normalize(kernels, &input[range.clone()], normal.mean, normal.inverse, normalized, wide);
                 let output = &mut output[start * channels..][..count * channels];
-                let target = match factors {
-                    None => {
-                        output.copy_from_slice(&x[range.clone()]);
-                        &mut *output
-                    }
-                    Some(_) => &mut branch[..count * channels],
+                let (target, first_add) = match factors {
+                    None => (&mut *output, Add::Rows(&x[range.clone()], channels)),
+                    Some(_) => (&mut branch[..count * channels], Add::Nothing),
                 };
+                let active = &mut active[..count * PANEL];
                 for panel in 0..panels {
                     let width = PANEL.min(hidden - panel * PANEL);
-                    let inner = &mut inner[..count * PANEL];
+                    let inner = match keeps {
+                        true => &mut kept[(start * panels + panel * count) * PANEL..][..count * PANEL],
+                        false => &mut inner[..count * PANEL],
+                    };
                     Product {
                         size: [count, channels, width],
                         left: Left { data: normalized, row_stride: wide, step: 1 },
                         right: Right { data: &first[panel * channels * PANEL..][..channels * PANEL], stride: PANEL },
                         bias: Some(&bias1[panel * PANEL..][..PANEL]),
-                        output: inner,
+                        output: &mut *inner,
                         output_stride: PANEL,
-                        add: false,
+                        add: Add::Nothing,
                     }
                     .run(kernels);
-                    gelu(kernels, inner, None);
+                    gelu(kernels, inner, active);
                     Product {
                         size: [count, width, channels],
-                        left: Left { data: inner, row_stride: PANEL, step: 1 },
+                        left: Left { data: active, row_stride: PANEL, step: 1 },
                         right: Right { data: &second[panel * PANEL * wide..][..PANEL * wide], stride: wide },
                         bias: (panel == 0).then_some(bias2),
                         output: &mut *target,
                         output_stride: channels,
-                        add: factors.is_none() || panel > 0,
+                        add: if panel == 0 { first_add } else { Add::Output },
                     }
                     .run(kernels);
                 }
@@ -215,18 +227,22 @@ impl Hidden<'_> {
     }
 
     /// The backward pass: from the output's gradient, the gradients of all parameters, and that of the normalised input
-    /// (before BatchNorm's own backward pass) into `input_gradient`.
+    /// (before BatchNorm's own backward pass) into `input_gradient`. Hidden channels that were not kept are computed again,
+    /// to the same bits.
     pub(super) fn backward(
         &self,
         engine: &mut Engine,
         normal: Normal<'_>,
         [input, output_gradient]: [&[f32]; 2],
         factors: Option<Factors<'_>>,
+        kept: &[f32],
         input_gradient: &mut [f32],
     ) -> HiddenGradients {
         let [channels, hidden, panels, wide] = self.sizes();
         let kernels = engine.kernels;
         let tokens = input.len() / channels;
+        let keeps = !kept.is_empty();
+        assert!(!keeps || kept.len() == self.kept_len(tokens), "the hidden channels");
         let panel_len = channels * PANEL;
         let packed = room(&mut engine.packed, panels * (2 * panel_len + PANEL * wide + PANEL));
         let (first, rest) = packed.split_at_mut(panels * panel_len);
@@ -234,7 +250,9 @@ impl Hidden<'_> {
         let (back, bias1) = rest.split_at_mut(panels * PANEL * wide);
         let parts = [Parts::new(first, panel_len), Parts::new(second, panel_len), Parts::new(back, PANEL * wide)];
         engine.pool.for_each_part(panels, parts, &mut [], |panel, [first, second, back], _| {
-            self.pack_first(panel, first);
+            if !keeps {
+                self.pack_first(panel, first);
+            }
             let start = panel * PANEL;
             let width = PANEL.min(hidden - start);
             for (channel, target) in second.chunks_exact_mut(PANEL).enumerate() {
@@ -249,7 +267,9 @@ impl Hidden<'_> {
                 values.for_each(|((value, weight), gamma)| *value = weight * gamma);
             }
         });
-        self.pack_first_bias(bias1);
+        if !keeps {
+            self.pack_first_bias(bias1);
+        }
         let (first, second, back, bias1) = (&*first, &*second, &*back, &*bias1);
         let [lanes, lane_tokens] = lanes(tokens);
         let size = channels * hidden;
@@ -260,13 +280,16 @@ impl Hidden<'_> {
         let scratch = room(&mut engine.scratch, engine.pool.threads() * per_thread);
         let parts = [Parts::new(input_gradient, lane_tokens * channels), Parts::new(sums, lane_sums)];
         engine.pool.for_each_part(lanes, parts, scratch, |lane, [gradient, sums], scratch| {
-            sums.fill(0.0);
-            let (weight1, sums) = sums.split_at_mut(size);
-            let (weight2, sums) = sums.split_at_mut(size);
-            let (bias1_sums, bias2_sums) = sums.split_at_mut(hidden);
+            let (weights, biases) = sums.split_at_mut(2 * size);
+            biases.fill(0.0);
+            if gradient.is_empty() {
+                weights.fill(0.0);
+            }
+            let (weight1, weight2) = weights.split_at_mut(size);
+            let (bias1_sums, bias2_sums) = biases.split_at_mut(hidden);
             let (normalized, scratch) = scratch.split_at_mut(MOST_TOKENS * wide);
             let (active, scratch) = scratch.split_at_mut(MOST_TOKENS * PANEL);
-            let (slopes, scratch) = scratch.split_at_mut(MOST_TOKENS * PANEL);
+            let (before, scratch) = scratch.split_at_mut(MOST_TOKENS * PANEL);
             let (inner, scaled) = scratch.split_at_mut(MOST_TOKENS * PANEL);
             for (start, count) in blocks(gradient.len() / channels) {
                 let token = lane * lane_tokens + start;
@@ -283,21 +306,45 @@ impl Hidden<'_> {
                 };
                 add_column_sums(kernels, above, channels, channels, bias2_sums);
                 let gradient = &mut gradient[start * channels..][..count * channels];
-                let (active, slopes) = (&mut active[..count * PANEL], &mut slopes[..count * PANEL]);
+                let active = &mut active[..count * PANEL];
                 let inner = &mut inner[..count * PANEL];
                 for panel in 0..panels {
                     let (column, width) = (panel * PANEL, PANEL.min(hidden - panel * PANEL));
+                    let before = match keeps {
+                        true => &kept[self.kept_len(token) + panel * count * PANEL..][..count * PANEL],
+                        false => {
+                            let before = &mut before[..count * PANEL];
+                            Product {
+                                size: [count, channels, width],
+                                left: Left { data: normalized, row_stride: wide, step: 1 },
+                                right: Right { data: &first[panel * panel_len..][..panel_len], stride: PANEL },
+                                bias: Some(&bias1[column..][..PANEL]),
+                                output: &mut *before,
+                                output_stride: PANEL,
+                                add: Add::Nothing,
+                            }
+                            .run(kernels);
+                            &*before
+                        }
+                    };
                     Product {
-                        size: [count, channels, PANEL],
-                        left: Left { data: normalized, row_stride: wide, step: 1 },
-                        right: Right { data: &first[panel * panel_len..][..panel_len], stride: PANEL },
-                        bias: Some(&bias1[column..][..PANEL]),
-                        output: active,
+                        size: [count, channels, width],
+                        left: Left { data: above, row_stride: channels, step: 1 },
+                        right: Right { data: &second[panel * panel_len..][..panel_len], stride: PANEL },
+                        bias: None,
+                        output: &mut *inner,
                         output_stride: PANEL,
-                        add: false,
+                        add: Add::Nothing,
                     }
                     .run(kernels);
-                    gelu(kernels, active, Some(slopes));
+                    GeluBackward {
+                        input: before,
+                        active: &mut *active,
+                        gradient: &mut *inner,
+                        stride: PANEL,
+                        sums: &mut bias1_sums[column..][..width],
+                    }
+                    .run(kernels);
                     Product {
                         size: [channels, count, width],
                         left: Left { data: above, row_stride: 1, step: channels },
@@ -305,21 +352,9 @@ impl Hidden<'_> {
                         bias: None,
                         output: &mut weight2[column..],
                         output_stride: hidden,
-                        add: true,
+                        add: Add::after(start == 0),
                     }
                     .run(kernels);
-                    Product {
-                        size: [count, channels, PANEL],
-                        left: Left { data: above, row_stride: channels, step: 1 },
-                        right: Right { data: &second[panel * panel_len..][..panel_len], stride: PANEL },
-                        bias: None,
-                        output: inner,
-                        output_stride: PANEL,
-                        add: false,
-                    }
-                    .run(kernels);
-                    scale(kernels, inner, slopes);
-                    add_column_sums(kernels, inner, width, PANEL, &mut bias1_sums[column..][..width]);
                     Product {
                         size: [width, count, channels],
                         left: Left { data: inner, row_stride: 1, step: PANEL },
@@ -327,7 +362,7 @@ impl Hidden<'_> {
                         bias: None,
                         output: &mut weight1[column * channels..],
                         output_stride: channels,
-                        add: true,
+                        add: Add::after(start == 0),
                     }
                     .run(kernels);
                     Product {
@@ -337,7 +372,7 @@ impl Hidden<'_> {
                         bias: None,
                         output: gradient,
                         output_stride: channels,
-                        add: panel > 0,
+                        add: Add::after(panel == 0),
                     }
                     .run(kernels);
                 }
