@@ -7,8 +7,11 @@ use super::rows::{Moments, NormGradient, channel_sums, norm_backward};
 use super::shared::shared_sums;
 use crate::pool::Parts;
 
-/// Channels from which on the hidden ones of a block are kept for the backward pass.
+/// Channels from which on the hidden ones of a block are kept for the backward pass: computing them again takes the longer
+/// the more there are, and keeping them as long as the memory needs.
 const KEPT_CHANNELS: usize = 96;
+/// Floats that are kept in any case: they stay in the last cache for a while.
+const KEPT_FLOATS: usize = 1 << 20;
 
 /// `x + f · s · pw2(gelu(pw1(BN(dw(x)))))` on maps `[batch, height, width, channels]`; without a depthwise convolution it
 /// is `x + f · s · fc2(gelu(fc1(BN(x))))`.
@@ -113,11 +116,9 @@ impl Block<'_> {
     ) -> BlockState {
         self.check(&[x.len(), output.len()]);
         let depthwise = self.convolve(engine, x, given.is_none());
-        let keeps = given.is_none() && self.channels() >= KEPT_CHANNELS;
-        let mut hidden = match keeps {
-            true => engine.buffer(self.hidden.kept_len(x.len() / self.channels())),
-            false => Vec::new(),
-        };
+        let kept = self.hidden.kept_len(x.len() / self.channels());
+        let keeps = given.is_none() && (self.channels() >= KEPT_CHANNELS || kept <= KEPT_FLOATS);
+        let mut hidden = if keeps { engine.buffer(kept) } else { Vec::new() };
         let statistics = given.unwrap_or_else(|| {
             let [batch, height, width] = self.size;
             let sums = room(&mut engine.sums, batch * 3 * self.channels());

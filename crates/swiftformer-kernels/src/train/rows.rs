@@ -349,8 +349,8 @@ impl Kernel for NormSums<'_> {
         while column < channels {
             let part = column..column + I::LEN.min(channels - column);
             let load = |values: &[f32]| isa.load_chunk(&values[part.clone()]);
-                let [mean, inverse, gamma, beta] = self.norm;
-                let [mean, inverse, gamma, beta] = [load(mean), load(inverse), load(gamma), load(beta)];
+            let [mean, inverse, gamma, beta] = self.norm;
+            let [mean, inverse, gamma, beta] = [load(mean), load(inverse), load(gamma), load(beta)];
             let (mut first, mut second) = ([isa.zero(); 2], [isa.zero(); 2]);
             let rows = self.input.chunks_exact(channels).zip(self.gradient.chunks_exact(channels));
             for (at, (row, above)) in rows.enumerate() {
