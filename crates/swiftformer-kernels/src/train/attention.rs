@@ -4,7 +4,7 @@
 //! the token weights, and the global query) runs image by image between them.
 
 use super::engine::{Engine, MOST_TOKENS, blocks, lanes, room};
-use super::gemm::{Left, Product, Right, padded};
+use super::gemm::{Add, Left, Product, Right, padded};
 use super::hidden::{Factors, add_lanes};
 use super::pack;
 use super::rows::{add_column_sums, normalize_rows, normalize_rows_backward};
@@ -95,7 +95,7 @@ impl Square<'_> {
         count: usize,
         output: &mut [f32],
         output_stride: usize,
-        add: bool,
+        add: Add<'_>,
     ) {
         Product {
             size: [count, self.width, self.width],
@@ -125,7 +125,7 @@ fn weight_gradient(
         bias: None,
         output: weight,
         output_stride: width,
-        add: true,
+        add: Add::Output,
     }
     .run(kernels);
     add_column_sums(kernels, &gradient.0[..count * gradient.1], width, gradient.1, bias);
@@ -186,17 +186,17 @@ impl AdditiveAttention<'_> {
                 let token = lane * lane_tokens + start;
                 let range = token * dim..(token + count) * dim;
                 self.mixed(state_ref, token, count, mixed, wide);
-                copy_rows(&state_ref.query[range.clone()], dim, inner, wide);
-                square[0].run(mixed, wide, count, inner, wide, true);
-                let output = &mut output[start * dim..][..count * dim];
-                output.copy_from_slice(&x[range]);
+                let query = Add::Rows(&state_ref.query[range.clone()], dim);
+                square[0].run(mixed, wide, count, inner, wide, query);
+                let (x, output) = (&x[range], &mut output[start * dim..][..count * dim]);
                 match factors {
-                    None => square[1].run(inner, wide, count, output, dim, true),
+                    None => square[1].run(inner, wide, count, output, dim, Add::Rows(x, dim)),
                     Some(factors) => {
                         let branch = &mut branch[..count * dim];
-                        square[1].run(inner, wide, count, branch, dim, false);
+                        square[1].run(inner, wide, count, branch, dim, Add::Nothing);
                         factors.apply(branch, dim, dim, token);
-                        output.iter_mut().zip(branch).for_each(|(output, branch)| *output += *branch);
+                        let sums = output.iter_mut().zip(x).zip(branch);
+                        sums.for_each(|((output, x), branch)| *output = x + *branch);
                     }
                 }
             }
@@ -250,8 +250,8 @@ impl AdditiveAttention<'_> {
             for (start, count) in blocks(query_inverse.len()) {
                 let part = start * dim..(start + count) * dim;
                 let rows = start..start + count;
-                square[0].run(&input[part.clone()], dim, count, &mut query[part.clone()], dim, false);
-                square[1].run(&input[part.clone()], dim, count, &mut key[part.clone()], dim, false);
+                square[0].run(&input[part.clone()], dim, count, &mut query[part.clone()], dim, Add::Nothing);
+                square[1].run(&input[part.clone()], dim, count, &mut key[part.clone()], dim, Add::Nothing);
                 if self.normalize {
                     normalize_rows(kernels, &mut query[part.clone()], dim, LEAST, &mut query_inverse[rows.clone()]);
                     normalize_rows(kernels, &mut key[part.clone()], dim, LEAST, &mut key_inverse[rows.clone()]);
@@ -389,13 +389,12 @@ impl AdditiveAttention<'_> {
                     }
                 };
                 self.mixed(state_ref, token, count, mixed, wide);
-                copy_rows(&state_ref.query[range], dim, inner, wide);
-                proj.run(mixed, wide, count, inner, wide, true);
+                proj.run(mixed, wide, count, inner, wide, Add::Rows(&state_ref.query[range], dim));
                 weight_gradient(kernels, dim, count, [(above, dim), (inner, wide)], [last_weight, last_bias]);
                 let query_gradient = &mut query_gradient[local.clone()];
-                square(3).run(above, dim, count, query_gradient, dim, false);
+                square(3).run(above, dim, count, query_gradient, dim, Add::Nothing);
                 weight_gradient(kernels, dim, count, [(query_gradient, dim), (mixed, wide)], [proj_weight, proj_bias]);
-                square(2).run(query_gradient, dim, count, &mut key_gradient[local], dim, false);
+                square(2).run(query_gradient, dim, count, &mut key_gradient[local], dim, Add::Nothing);
             }
         });
         add_lanes(kernels, &engine.pool, sums, lane_sums);
@@ -483,9 +482,8 @@ impl AdditiveAttention<'_> {
                 weight_gradient(kernels, dim, count, [(query, dim), input], [query_weight, query_bias]);
                 weight_gradient(kernels, dim, count, [(key, dim), input], [key_weight, key_bias]);
                 let target = &mut x_gradient[start * dim..][..count * dim];
-                target.copy_from_slice(&output_gradient[range]);
-                square(0).run(query, dim, count, target, dim, true);
-                square(1).run(key, dim, count, target, dim, true);
+                square(0).run(query, dim, count, target, dim, Add::Rows(&output_gradient[range], dim));
+                square(1).run(key, dim, count, target, dim, Add::Output);
             }
         });
         add_lanes(kernels, &engine.pool, sums, lane_sums);

@@ -7,6 +7,12 @@ use super::rows::{Moments, NormGradient, channel_sums, norm_backward};
 use super::shared::shared_sums;
 use crate::pool::Parts;
 
+/// Channels from which on the hidden ones of a block are kept for the backward pass: computing them again takes the longer
+/// the more there are, and keeping them as long as the memory needs.
+const KEPT_CHANNELS: usize = 96;
+/// Floats that are kept in any case: they stay in the last cache for a while.
+const KEPT_FLOATS: usize = 1 << 20;
+
 /// `x + f · s · pw2(gelu(pw1(BN(dw(x)))))` on maps `[batch, height, width, channels]`; without a depthwise convolution it
 /// is `x + f · s · fc2(gelu(fc1(BN(x))))`.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +58,8 @@ impl ChannelStatistics {
 pub struct BlockState {
     /// The depthwise convolution's output.
     depthwise: Vec<f32>,
+    /// The hidden channels before their activation; none where computing them again is quicker than keeping them.
+    hidden: Vec<f32>,
     /// The batch's statistics of the BatchNorm.
     pub statistics: ChannelStatistics,
 }
@@ -60,6 +68,7 @@ impl BlockState {
     /// Gives the maps' memory back; the backward pass computes them again, to the same bits.
     pub fn forget(&mut self, engine: &mut Engine) {
         engine.recycle(std::mem::take(&mut self.depthwise));
+        engine.recycle(std::mem::take(&mut self.hidden));
     }
 }
 
@@ -107,6 +116,9 @@ impl Block<'_> {
     ) -> BlockState {
         self.check(&[x.len(), output.len()]);
         let depthwise = self.convolve(engine, x, given.is_none());
+        let kept = self.hidden.kept_len(x.len() / self.channels());
+        let keeps = given.is_none() && (self.channels() >= KEPT_CHANNELS || kept <= KEPT_FLOATS);
+        let mut hidden = if keeps { engine.buffer(kept) } else { Vec::new() };
         let statistics = given.unwrap_or_else(|| {
             let [batch, height, width] = self.size;
             let sums = room(&mut engine.sums, batch * 3 * self.channels());
@@ -115,8 +127,8 @@ impl Block<'_> {
         let inverse = statistics.inverse(self.eps);
         let normal = Normal { mean: &statistics.mean, inverse: &inverse };
         let input = if self.depthwise.is_some() { &depthwise } else { x };
-        self.hidden.forward(engine, normal, [x, input], self.image_factors(), output);
-        BlockState { depthwise, statistics }
+        self.hidden.forward(engine, normal, [x, input], self.image_factors(), output, &mut hidden);
+        BlockState { depthwise, hidden, statistics }
     }
 
     /// The depthwise convolution's output, where there is one, and the sums of BatchNorm's input where they are wanted.
@@ -183,7 +195,8 @@ impl Block<'_> {
         let input = if self.depthwise.is_some() { &state.depthwise } else { x };
         let mut inner = if self.depthwise.is_some() { engine.buffer(x.len()) } else { Vec::new() };
         let target = if self.depthwise.is_some() { &mut inner } else { &mut *x_gradient };
-        let hidden = self.hidden.backward(engine, normal, [input, output_gradient], self.image_factors(), target);
+        let maps = [input, output_gradient];
+        let hidden = self.hidden.backward(engine, normal, maps, self.image_factors(), &state.hidden, target);
         let count = (batch * height * width) as f32;
         let mean_of = |sums: &[f32]| -> Vec<f32> {
             sums.iter().zip(self.hidden.gamma).map(|(sum, gamma)| sum * gamma / count).collect()
@@ -223,9 +236,9 @@ impl Block<'_> {
                 gradients.depthwise_weight = weights.collect();
                 gradients.depthwise_bias = vec![0.0; channels];
                 engine.recycle(inner);
-                engine.recycle(state.depthwise);
             }
         }
+        Self::discard(engine, state);
         gradients
     }
 }

@@ -2,7 +2,7 @@
 
 use super::block::ChannelStatistics;
 use super::engine::{Engine, MOST_TOKENS, room};
-use super::gemm::{Left, Product, Right, padded};
+use super::gemm::{Add, Left, Product, Right, padded};
 use super::hidden::add_lanes;
 use super::pack;
 use super::rows::{NormBackwardInto, NormGradient, activated_norm, channel_sums, norm_sums};
@@ -209,7 +209,7 @@ impl ConvNorm<'_> {
                     bias: Some(bias),
                     output: &mut conv[first * channels..],
                     output_stride: channels,
-                    add: false,
+                    add: Add::Nothing,
                 }
                 .run(kernels);
             }
@@ -310,7 +310,7 @@ impl ConvNorm<'_> {
                         bias: None,
                         output: sums,
                         output_stride: patch,
-                        add: true,
+                        add: Add::Output,
                     }
                     .run(kernels);
                     if wanted {
@@ -321,7 +321,7 @@ impl ConvNorm<'_> {
                             bias: None,
                             output: patch_gradients,
                             output_stride: stride,
-                            add: false,
+                            add: Add::Nothing,
                         }
                         .run(kernels);
                         let target = &mut gradient[(index - lane * images) * image..][..image];

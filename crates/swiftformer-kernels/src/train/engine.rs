@@ -76,14 +76,19 @@ impl Engine {
     /// # Panics
     /// When a call panics, after all that had begun have ended.
     pub fn for_all<T: Send>(&self, tasks: Vec<T>, run: impl Fn(Kernels, T) + Sync) {
-        let tasks: Vec<Mutex<Option<T>>> = tasks.into_iter().map(|task| Mutex::new(Some(task))).collect();
-        self.pool.for_each(tasks.len(), |index| {
-            let task = tasks[index].lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(task) = task {
-                run(self.kernels, task);
-            }
-        });
+        for_all(&self.pool, tasks, |task| run(self.kernels, task));
     }
+}
+
+/// Calls `run` with each of `tasks`, in any order and on any thread of `pool`.
+pub(super) fn for_all<T: Send>(pool: &Pool, tasks: Vec<T>, run: impl Fn(T) + Sync) {
+    let tasks: Vec<Mutex<Option<T>>> = tasks.into_iter().map(|task| Mutex::new(Some(task))).collect();
+    pool.for_each(tasks.len(), |index| {
+        let task = tasks[index].lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            run(task);
+        }
+    });
 }
 
 /// Lets the C library keep freed memory for the next allocation, for the whole process: by default large buffers go back

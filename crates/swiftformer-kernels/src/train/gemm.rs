@@ -29,7 +29,24 @@ pub(super) struct Right<'a> {
     pub(super) stride: usize,
 }
 
-/// `output[m, n] (+)= Σ_k left[m, k] · right[k, n] (+ bias[n])`
+/// What a product is added to.
+#[derive(Clone, Copy)]
+pub(super) enum Add<'a> {
+    Nothing,
+    /// What the output holds.
+    Output,
+    /// Rows, and from one to the next.
+    Rows(&'a [f32], usize),
+}
+
+impl Add<'_> {
+    /// The output after the first of several products that are summed.
+    pub(super) fn after(first: bool) -> Self {
+        if first { Self::Nothing } else { Self::Output }
+    }
+}
+
+/// `output[m, n] = Σ_k left[m, k] · right[k, n] (+ bias[n]) (+ added[m, n])`
 pub(super) struct Product<'a> {
     /// Rows, inner length, columns.
     pub(super) size: [usize; 3],
@@ -39,8 +56,7 @@ pub(super) struct Product<'a> {
     pub(super) bias: Option<&'a [f32]>,
     pub(super) output: &'a mut [f32],
     pub(super) output_stride: usize,
-    /// Adds to what the output holds.
-    pub(super) add: bool,
+    pub(super) add: Add<'a>,
 }
 
 /// The longest vector of any instruction set, in floats: rows that are multiples of it can be read in whole vectors.
@@ -74,6 +90,9 @@ impl Kernel for Product<'_> {
         assert!(self.bias.is_none_or(|bias| bias.len() >= whole), "bias of {m}×{k}×{n}");
         assert!(n <= self.output_stride || m == 1, "rows of the output overlap");
         assert!((m - 1) * self.output_stride + n <= self.output.len(), "output of {m}×{k}×{n}");
+        if let Add::Rows(rows, stride) = self.add {
+            assert!((m - 1) * stride + n <= rows.len(), "what is added to {m}×{k}×{n}");
+        }
         let vectors = n.div_ceil(I::LEN);
         let panels = vectors.div_ceil(I::TILE_VECTORS);
         let (narrow, wide_panels) = (vectors / panels, vectors % panels);
@@ -99,7 +118,11 @@ impl Kernel for Product<'_> {
                     },
                     output: self.output.as_mut_ptr().wrapping_add(column),
                     output_stride: self.output_stride,
-                    add: self.add || start > 0,
+                    added: match self.add {
+                        Add::Nothing if start == 0 => (std::ptr::null(), 0),
+                        Add::Rows(rows, stride) if start == 0 => (rows.as_ptr().wrapping_add(column), stride),
+                        _ => (self.output.as_ptr().wrapping_add(column), self.output_stride),
+                    },
                 };
                 // SAFETY: the assertions above cover every element that the panels read and write.
                 unsafe {
@@ -134,28 +157,33 @@ struct Panel {
     bias: *const f32,
     output: *mut f32,
     output_stride: usize,
-    add: bool,
+    /// What is added, where anything is, and from one row of it to the next.
+    added: (*const f32, usize),
 }
 
 impl Panel {
     /// # Safety
-    /// Left has `m` rows of `k`, right `k` rows of `V` vectors, bias (if it is not null) `V` vectors, and the output `m`
-    /// rows of `columns`, of which `V` vectors cover all but none more than needed.
+    /// Left has `m` rows of `k`, right `k` rows of `V` vectors, bias (if it is not null) `V` vectors, and the output and what
+    /// is added (if it is not null) `m` rows of `columns`, of which `V` vectors cover all but none more than needed.
     #[inline(always)]
     unsafe fn rows<I: Isa, const V: usize>(self, isa: I) {
         let mut row = 0;
         while row < self.m {
             let left = self.left.wrapping_add(row * self.left_row);
             let output = self.output.wrapping_add(row * self.output_stride);
+            let added = match self.added {
+                (rows, stride) if !rows.is_null() => rows.wrapping_add(row * stride),
+                (none, _) => none,
+            };
             // SAFETY: so many rows are left.
             unsafe {
                 match self.m - row {
-                    1 => self.tile::<I, 1, V>(isa, left, output),
-                    2 => self.tile::<I, 2, V>(isa, left, output),
-                    3 => self.tile::<I, 3, V>(isa, left, output),
-                    4 => self.tile::<I, 4, V>(isa, left, output),
-                    5 => self.tile::<I, 5, V>(isa, left, output),
-                    _ => self.tile::<I, TILE_ROWS, V>(isa, left, output),
+                    1 => self.tile::<I, 1, V>(isa, left, output, added),
+                    2 => self.tile::<I, 2, V>(isa, left, output, added),
+                    3 => self.tile::<I, 3, V>(isa, left, output, added),
+                    4 => self.tile::<I, 4, V>(isa, left, output, added),
+                    5 => self.tile::<I, 5, V>(isa, left, output, added),
+                    _ => self.tile::<I, TILE_ROWS, V>(isa, left, output, added),
                 }
             }
             row += TILE_ROWS;
@@ -165,7 +193,13 @@ impl Panel {
     /// # Safety
     /// As for [`Panel::rows`], of which this is `R` rows.
     #[inline(always)]
-    unsafe fn tile<I: Isa, const R: usize, const V: usize>(self, isa: I, left: *const f32, output: *mut f32) {
+    unsafe fn tile<I: Isa, const R: usize, const V: usize>(
+        self,
+        isa: I,
+        left: *const f32,
+        output: *mut f32,
+        added: *const f32,
+    ) {
         let mut sums = [[isa.zero(); V]; R];
         if !self.bias.is_null() {
             for vector in 0..V {
@@ -202,13 +236,15 @@ impl Panel {
         unroll!(row < R, {
             unroll!(vector < V, {
                 let sum = sums[row][vector];
-                // SAFETY: `columns` floats of every output row are writable: whole vectors, then `last`.
+                // SAFETY: `columns` floats of every output row are writable, and of what is added readable: whole vectors,
+                // then `last`.
                 unsafe {
                     let at = output.add(row * self.output_stride + vector * I::LEN);
+                    let more = added.wrapping_add(row * self.added.1 + vector * I::LEN);
                     if vector + 1 < V || last == I::LEN {
-                        isa.store(at, if self.add { isa.add(isa.load(at), sum) } else { sum });
+                        isa.store(at, if added.is_null() { sum } else { isa.add(isa.load(more), sum) });
                     } else {
-                        let sum = if self.add { isa.add(isa.load_first(at, last), sum) } else { sum };
+                        let sum = if added.is_null() { sum } else { isa.add(isa.load_first(more, last), sum) };
                         isa.store_first(at, sum, last);
                     }
                 }

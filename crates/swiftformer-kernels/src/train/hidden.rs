@@ -6,11 +6,12 @@
 //! gradients follow from sums over tokens without another pass: `dW₂ = s·G`, `ds = Σ W₂∘G + b₂·Σdy`, `dW₁ = Q·γ + db₁⊗β`,
 //! `dγ = Σ W₁∘Q`, `dβ = W₁ᵀ db₁`; and BatchNorm's own sums are `γ·dβ` and `γ·dγ`.
 
-use super::engine::{Engine, MOST_TOKENS, blocks, lanes, room};
-use super::gemm::{Left, Product, Right, padded};
-use super::rows::{add_column_sums, gelu, normalize, scale};
-use crate::kernels::Kernels;
-use crate::pool::Parts;
+use super::engine::{Engine, MOST_TOKENS, blocks, for_all, lanes, room};
+use super::gemm::{Add, Left, Product, Right, padded};
+use super::rows::{GeluBackward, add_column_sums, gelu, normalize};
+use crate::isa::Isa;
+use crate::kernels::{Kernel, Kernels};
+use crate::pool::{Parts, Pool};
 
 /// Hidden channels that are worked on at once.
 const PANEL: usize = 64;
@@ -121,7 +122,14 @@ impl Hidden<'_> {
         }
     }
 
-    /// The forward pass: `output = x + factors · scale · branch(input)`, where the branch normalises `input`.
+    /// Floats that hold the hidden channels of `tokens` tokens, before their activation.
+    pub(super) fn kept_len(&self, tokens: usize) -> usize {
+        tokens * self.sizes()[2] * PANEL
+    }
+
+    /// The forward pass: `output = x + factors · scale · branch(input)`, where the branch normalises `input`. The hidden
+    /// channels stay in `kept`, [`Hidden::kept_len`] long, block by block of a lane's tokens and there panel by panel, unless
+    /// it is empty.
     pub(super) fn forward(
         &self,
         engine: &mut Engine,
@@ -129,6 +137,7 @@ impl Hidden<'_> {
         [x, input]: [&[f32]; 2],
         factors: Option<Factors<'_>>,
         output: &mut [f32],
+        kept: &mut [f32],
     ) {
         let [channels, hidden, panels, wide] = self.sizes();
         let kernels = engine.kernels;
@@ -161,46 +170,50 @@ impl Hidden<'_> {
         }
         let (first, second, bias1, bias2) = (&*first, &*second, &*bias1, &*bias2);
         let [lanes, lane_tokens] = lanes(tokens);
-        let per_thread = MOST_TOKENS * (wide + PANEL + channels);
+        let per_thread = MOST_TOKENS * (wide + 2 * PANEL + channels);
         let scratch = room(&mut engine.scratch, engine.pool.threads() * per_thread);
-        let parts = [Parts::new(output, lane_tokens * channels)];
-        engine.pool.for_each_part(lanes, parts, scratch, |lane, [output], scratch| {
+        let keeps = !kept.is_empty();
+        assert!(!keeps || kept.len() == self.kept_len(tokens), "room for hidden channels");
+        let parts = [Parts::new(output, lane_tokens * channels), Parts::new(kept, self.kept_len(lane_tokens))];
+        engine.pool.for_each_part(lanes, parts, scratch, |lane, [output, kept], scratch| {
             let (normalized, scratch) = scratch.split_at_mut(MOST_TOKENS * wide);
+            let (active, scratch) = scratch.split_at_mut(MOST_TOKENS * PANEL);
             let (inner, branch) = scratch.split_at_mut(MOST_TOKENS * PANEL);
             for (start, count) in blocks(output.len() / channels) {
                 let token = lane * lane_tokens + start;
                 let range = token * channels..(token + count) * channels;
                 normalize(kernels, &input[range.clone()], normal.mean, normal.inverse, normalized, wide);
                 let output = &mut output[start * channels..][..count * channels];
-                let target = match factors {
-                    None => {
-                        output.copy_from_slice(&x[range.clone()]);
-                        &mut *output
-                    }
-                    Some(_) => &mut branch[..count * channels],
+                let (target, first_add) = match factors {
+                    None => (&mut *output, Add::Rows(&x[range.clone()], channels)),
+                    Some(_) => (&mut branch[..count * channels], Add::Nothing),
                 };
+                let active = &mut active[..count * PANEL];
                 for panel in 0..panels {
                     let width = PANEL.min(hidden - panel * PANEL);
-                    let inner = &mut inner[..count * PANEL];
+                    let inner = match keeps {
+                        true => &mut kept[(start * panels + panel * count) * PANEL..][..count * PANEL],
+                        false => &mut inner[..count * PANEL],
+                    };
                     Product {
                         size: [count, channels, width],
                         left: Left { data: normalized, row_stride: wide, step: 1 },
                         right: Right { data: &first[panel * channels * PANEL..][..channels * PANEL], stride: PANEL },
                         bias: Some(&bias1[panel * PANEL..][..PANEL]),
-                        output: inner,
+                        output: &mut *inner,
                         output_stride: PANEL,
-                        add: false,
+                        add: Add::Nothing,
                     }
                     .run(kernels);
-                    gelu(kernels, inner, None);
+                    gelu(kernels, inner, active);
                     Product {
                         size: [count, width, channels],
-                        left: Left { data: inner, row_stride: PANEL, step: 1 },
+                        left: Left { data: active, row_stride: PANEL, step: 1 },
                         right: Right { data: &second[panel * PANEL * wide..][..PANEL * wide], stride: wide },
                         bias: (panel == 0).then_some(bias2),
                         output: &mut *target,
                         output_stride: channels,
-                        add: factors.is_none() || panel > 0,
+                        add: if panel == 0 { first_add } else { Add::Output },
                     }
                     .run(kernels);
                 }
@@ -215,18 +228,22 @@ impl Hidden<'_> {
     }
 
     /// The backward pass: from the output's gradient, the gradients of all parameters, and that of the normalised input
-    /// (before BatchNorm's own backward pass) into `input_gradient`.
+    /// (before BatchNorm's own backward pass) into `input_gradient`. Hidden channels that were not kept are computed again,
+    /// to the same bits.
     pub(super) fn backward(
         &self,
         engine: &mut Engine,
         normal: Normal<'_>,
         [input, output_gradient]: [&[f32]; 2],
         factors: Option<Factors<'_>>,
+        kept: &[f32],
         input_gradient: &mut [f32],
     ) -> HiddenGradients {
         let [channels, hidden, panels, wide] = self.sizes();
         let kernels = engine.kernels;
         let tokens = input.len() / channels;
+        let keeps = !kept.is_empty();
+        assert!(!keeps || kept.len() == self.kept_len(tokens), "the hidden channels");
         let panel_len = channels * PANEL;
         let packed = room(&mut engine.packed, panels * (2 * panel_len + PANEL * wide + PANEL));
         let (first, rest) = packed.split_at_mut(panels * panel_len);
@@ -234,7 +251,9 @@ impl Hidden<'_> {
         let (back, bias1) = rest.split_at_mut(panels * PANEL * wide);
         let parts = [Parts::new(first, panel_len), Parts::new(second, panel_len), Parts::new(back, PANEL * wide)];
         engine.pool.for_each_part(panels, parts, &mut [], |panel, [first, second, back], _| {
-            self.pack_first(panel, first);
+            if !keeps {
+                self.pack_first(panel, first);
+            }
             let start = panel * PANEL;
             let width = PANEL.min(hidden - start);
             for (channel, target) in second.chunks_exact_mut(PANEL).enumerate() {
@@ -249,7 +268,9 @@ impl Hidden<'_> {
                 values.for_each(|((value, weight), gamma)| *value = weight * gamma);
             }
         });
-        self.pack_first_bias(bias1);
+        if !keeps {
+            self.pack_first_bias(bias1);
+        }
         let (first, second, back, bias1) = (&*first, &*second, &*back, &*bias1);
         let [lanes, lane_tokens] = lanes(tokens);
         let size = channels * hidden;
@@ -260,13 +281,16 @@ impl Hidden<'_> {
         let scratch = room(&mut engine.scratch, engine.pool.threads() * per_thread);
         let parts = [Parts::new(input_gradient, lane_tokens * channels), Parts::new(sums, lane_sums)];
         engine.pool.for_each_part(lanes, parts, scratch, |lane, [gradient, sums], scratch| {
-            sums.fill(0.0);
-            let (weight1, sums) = sums.split_at_mut(size);
-            let (weight2, sums) = sums.split_at_mut(size);
-            let (bias1_sums, bias2_sums) = sums.split_at_mut(hidden);
+            let (weights, biases) = sums.split_at_mut(2 * size);
+            biases.fill(0.0);
+            if gradient.is_empty() {
+                weights.fill(0.0);
+            }
+            let (weight1, weight2) = weights.split_at_mut(size);
+            let (bias1_sums, bias2_sums) = biases.split_at_mut(hidden);
             let (normalized, scratch) = scratch.split_at_mut(MOST_TOKENS * wide);
             let (active, scratch) = scratch.split_at_mut(MOST_TOKENS * PANEL);
-            let (slopes, scratch) = scratch.split_at_mut(MOST_TOKENS * PANEL);
+            let (before, scratch) = scratch.split_at_mut(MOST_TOKENS * PANEL);
             let (inner, scaled) = scratch.split_at_mut(MOST_TOKENS * PANEL);
             for (start, count) in blocks(gradient.len() / channels) {
                 let token = lane * lane_tokens + start;
@@ -283,21 +307,45 @@ impl Hidden<'_> {
                 };
                 add_column_sums(kernels, above, channels, channels, bias2_sums);
                 let gradient = &mut gradient[start * channels..][..count * channels];
-                let (active, slopes) = (&mut active[..count * PANEL], &mut slopes[..count * PANEL]);
+                let active = &mut active[..count * PANEL];
                 let inner = &mut inner[..count * PANEL];
                 for panel in 0..panels {
                     let (column, width) = (panel * PANEL, PANEL.min(hidden - panel * PANEL));
+                    let before = match keeps {
+                        true => &kept[self.kept_len(token) + panel * count * PANEL..][..count * PANEL],
+                        false => {
+                            let before = &mut before[..count * PANEL];
+                            Product {
+                                size: [count, channels, width],
+                                left: Left { data: normalized, row_stride: wide, step: 1 },
+                                right: Right { data: &first[panel * panel_len..][..panel_len], stride: PANEL },
+                                bias: Some(&bias1[column..][..PANEL]),
+                                output: &mut *before,
+                                output_stride: PANEL,
+                                add: Add::Nothing,
+                            }
+                            .run(kernels);
+                            &*before
+                        }
+                    };
                     Product {
-                        size: [count, channels, PANEL],
-                        left: Left { data: normalized, row_stride: wide, step: 1 },
-                        right: Right { data: &first[panel * panel_len..][..panel_len], stride: PANEL },
-                        bias: Some(&bias1[column..][..PANEL]),
-                        output: active,
+                        size: [count, channels, width],
+                        left: Left { data: above, row_stride: channels, step: 1 },
+                        right: Right { data: &second[panel * panel_len..][..panel_len], stride: PANEL },
+                        bias: None,
+                        output: &mut *inner,
                         output_stride: PANEL,
-                        add: false,
+                        add: Add::Nothing,
                     }
                     .run(kernels);
-                    gelu(kernels, active, Some(slopes));
+                    GeluBackward {
+                        input: before,
+                        active: &mut *active,
+                        gradient: &mut *inner,
+                        stride: PANEL,
+                        sums: &mut bias1_sums[column..][..width],
+                    }
+                    .run(kernels);
                     Product {
                         size: [channels, count, width],
                         left: Left { data: above, row_stride: 1, step: channels },
@@ -305,21 +353,9 @@ impl Hidden<'_> {
                         bias: None,
                         output: &mut weight2[column..],
                         output_stride: hidden,
-                        add: true,
+                        add: Add::after(start == 0),
                     }
                     .run(kernels);
-                    Product {
-                        size: [count, channels, PANEL],
-                        left: Left { data: above, row_stride: channels, step: 1 },
-                        right: Right { data: &second[panel * panel_len..][..panel_len], stride: PANEL },
-                        bias: None,
-                        output: inner,
-                        output_stride: PANEL,
-                        add: false,
-                    }
-                    .run(kernels);
-                    scale(kernels, inner, slopes);
-                    add_column_sums(kernels, inner, width, PANEL, &mut bias1_sums[column..][..width]);
                     Product {
                         size: [width, count, channels],
                         left: Left { data: inner, row_stride: 1, step: PANEL },
@@ -327,7 +363,7 @@ impl Hidden<'_> {
                         bias: None,
                         output: &mut weight1[column * channels..],
                         output_stride: channels,
-                        add: true,
+                        add: Add::after(start == 0),
                     }
                     .run(kernels);
                     Product {
@@ -337,24 +373,22 @@ impl Hidden<'_> {
                         bias: None,
                         output: gradient,
                         output_stride: channels,
-                        add: panel > 0,
+                        add: Add::after(panel == 0),
                     }
                     .run(kernels);
                 }
             }
         });
         add_lanes(kernels, &engine.pool, sums, lane_sums);
-        self.gradients(&sums[..lane_sums])
+        self.gradients(kernels, &engine.pool, &sums[..lane_sums])
     }
 
     /// All parameters' gradients from the sums over tokens.
-    fn gradients(&self, sums: &[f32]) -> HiddenGradients {
+    fn gradients(&self, kernels: Kernels, pool: &Pool, sums: &[f32]) -> HiddenGradients {
         let [channels, hidden, ..] = self.sizes();
         let (inner, rest) = sums.split_at(channels * hidden);
         let (outer, rest) = rest.split_at(channels * hidden);
         let (bias1, above) = rest.split_at(hidden);
-        // Many terms that cancel.
-        let mut norm_sums = vec![[0.0_f64; 2]; channels];
         let mut gradients = HiddenGradients {
             gamma: Vec::new(),
             beta: Vec::new(),
@@ -364,37 +398,100 @@ impl Hidden<'_> {
             bias2: (0..channels).map(|channel| above[channel] * self.scale_of(channel)).collect(),
             scale: vec![0.0; if self.scale.is_some() { channels } else { 0 }],
         };
-        let rows = gradients.weight1.chunks_exact_mut(channels).zip(self.weight1.chunks_exact(channels)).zip(bias1);
-        for ((row, weight), &bias) in rows {
-            let values = row.iter_mut().zip(weight).zip(self.gamma.iter().zip(self.beta));
-            for (((value, weight), (gamma, beta)), [gamma_sum, beta_sum]) in values.zip(&mut norm_sums) {
-                *gamma_sum += f64::from(*weight) * f64::from(*value);
-                *beta_sum += f64::from(*weight) * f64::from(bias);
-                *value = *value * gamma + bias * beta;
-            }
-        }
-        gradients.gamma = norm_sums.iter().map(|sums| sums[0] as f32).collect();
-        gradients.beta = norm_sums.iter().map(|sums| sums[1] as f32).collect();
-        if let Some(scale) = self.scale {
-            let rows = gradients.weight2.chunks_exact_mut(hidden).zip(self.weight2.chunks_exact(hidden));
-            for (channel, (row, weight)) in rows.enumerate() {
-                let mut parts = [0.0_f64; 8];
-                for (row, weight) in row.chunks_mut(8).zip(weight.chunks(8)) {
-                    for ((value, weight), part) in row.iter_mut().zip(weight).zip(&mut parts) {
-                        *part += f64::from(*value) * f64::from(*weight);
-                        *value *= scale[channel];
-                    }
-                }
-                let bias = f64::from(self.bias2[channel]) * f64::from(above[channel]);
-                gradients.scale[channel] = (parts.iter().sum::<f64>() + bias) as f32;
-            }
-        }
+        let parts = hidden.div_ceil(PANEL);
+        let mut norm_sums = vec![0.0; parts * 2 * channels];
+        let rows = gradients.weight1.chunks_mut(PANEL * channels).zip(self.weight1.chunks(PANEL * channels));
+        let rows = rows.zip(bias1.chunks(PANEL)).zip(norm_sums.chunks_exact_mut(2 * channels));
+        let first = rows.map(|(((values, weight), bias), sums)| {
+            Finish::First(FirstGradients { layer: self, values, weight, bias, sums })
+        });
+        let rows = gradients.weight2.chunks_mut(PANEL * hidden).zip(self.weight2.chunks(PANEL * hidden));
+        let rows = rows.zip(gradients.scale.chunks_mut(PANEL)).enumerate();
+        let second = rows.map(|(part, ((values, weight), slopes))| {
+            Finish::Second(SecondGradients { layer: self, channel: part * PANEL, values, weight, above, slopes })
+        });
+        for_all(pool, first.chain(second).collect(), |task| match task {
+            Finish::First(task) => kernels.dispatch(task),
+            Finish::Second(task) => kernels.dispatch(task),
+        });
+        let total = |at: usize| norm_sums.chunks_exact(2 * channels).map(|sums| sums[at]).sum::<f64>() as f32;
+        gradients.gamma = (0..channels).map(total).collect();
+        gradients.beta = (channels..2 * channels).map(total).collect();
         gradients
     }
 }
 
+/// A piece of what follows from the sums over tokens.
+enum Finish<'a> {
+    First(FirstGradients<'a>),
+    Second(SecondGradients<'a>),
+}
+
+/// Some rows of the first weight's gradient, and what they add to BatchNorm's: terms that cancel, so in 64 bits.
+struct FirstGradients<'a> {
+    layer: &'a Hidden<'a>,
+    values: &'a mut [f32],
+    weight: &'a [f32],
+    bias: &'a [f32],
+    /// Those of γ, then of β.
+    sums: &'a mut [f64],
+}
+
+impl Kernel for FirstGradients<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _isa: I) {
+        let Hidden { gamma, beta, .. } = *self.layer;
+        let channels = gamma.len();
+        let (gamma_sums, beta_sums) = self.sums.split_at_mut(channels);
+        let rows = self.values.chunks_exact_mut(channels).zip(self.weight.chunks_exact(channels));
+        for ((row, weight), &bias) in rows.zip(self.bias) {
+            let sums = gamma_sums.iter_mut().zip(beta_sums.iter_mut());
+            let parameters = gamma.iter().zip(beta).zip(weight);
+            for ((value, ((gamma, beta), &weight)), (gamma_sum, beta_sum)) in row.iter_mut().zip(parameters).zip(sums) {
+                *gamma_sum += f64::from(weight) * f64::from(*value);
+                *beta_sum += f64::from(weight) * f64::from(bias);
+                *value = *value * gamma + bias * beta;
+            }
+        }
+    }
+}
+
+/// Some rows of the second weight's gradient, from output channel `channel` on, and the scale's there.
+struct SecondGradients<'a> {
+    layer: &'a Hidden<'a>,
+    channel: usize,
+    values: &'a mut [f32],
+    weight: &'a [f32],
+    above: &'a [f32],
+    slopes: &'a mut [f32],
+}
+
+impl Kernel for SecondGradients<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _isa: I) {
+        let hidden = self.layer.bias1.len();
+        let rows = self.values.chunks_exact_mut(hidden).zip(self.weight.chunks_exact(hidden));
+        for ((row, weight), (slope, channel)) in rows.zip(self.slopes.iter_mut().zip(self.channel..)) {
+            let scale = self.layer.scale_of(channel);
+            let mut parts = [0.0_f64; 8];
+            for (row, weight) in row.chunks_mut(8).zip(weight.chunks(8)) {
+                for ((value, weight), part) in row.iter_mut().zip(weight).zip(&mut parts) {
+                    *part += f64::from(*value) * f64::from(*weight);
+                    *value *= scale;
+                }
+            }
+            let bias = f64::from(self.layer.bias2[channel]) * f64::from(self.above[channel]);
+            *slope = (parts.iter().sum::<f64>() + bias) as f32;
+        }
+    }
+}
+
 /// Adds all lanes' sums to the first lane's, each value in the order of the lanes.
-pub(super) fn add_lanes(kernels: Kernels, pool: &crate::pool::Pool, sums: &mut [f32], lane: usize) {
+pub(super) fn add_lanes(kernels: Kernels, pool: &Pool, sums: &mut [f32], lane: usize) {
     /// Values that one task adds up.
     const CHUNK: usize = 16 << 10;
     let (first, others) = sums.split_at_mut(lane);

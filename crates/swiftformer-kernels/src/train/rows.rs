@@ -186,15 +186,15 @@ impl Kernel for NormBackward<'_> {
     }
 }
 
-/// GELU of every value in place, and its slope into `slopes` where they are wanted.
-pub(super) fn gelu(kernels: Kernels, values: &mut [f32], slopes: Option<&mut [f32]>) {
-    assert!(slopes.as_ref().is_none_or(|slopes| slopes.len() == values.len()), "slopes of GELU");
-    kernels.dispatch(Gelu { values, slopes });
+/// GELU of every value of `input`.
+pub(super) fn gelu(kernels: Kernels, input: &[f32], output: &mut [f32]) {
+    assert_eq!(input.len(), output.len(), "input and output of GELU");
+    kernels.dispatch(Gelu { input, output });
 }
 
 struct Gelu<'a> {
-    values: &'a mut [f32],
-    slopes: Option<&'a mut [f32]>,
+    input: &'a [f32],
+    output: &'a mut [f32],
 }
 
 impl Kernel for Gelu<'_> {
@@ -202,41 +202,51 @@ impl Kernel for Gelu<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        match self.slopes {
-            None => {
-                for chunk in self.values.chunks_mut(I::LEN) {
-                    let value = isa.load_chunk(chunk);
-                    isa.store_chunk(chunk, math::gelu(isa, value));
-                }
-            }
-            Some(slopes) => {
-                for (chunk, slope) in self.values.chunks_mut(I::LEN).zip(slopes.chunks_mut(I::LEN)) {
-                    let [value, derivative] = math::gelu_and_slope(isa, isa.load_chunk(chunk));
-                    isa.store_chunk(chunk, value);
-                    isa.store_chunk(slope, derivative);
-                }
-            }
+        for (chunk, output) in self.input.chunks(I::LEN).zip(self.output.chunks_mut(I::LEN)) {
+            isa.store_chunk(output, math::gelu(isa, isa.load_chunk(chunk)));
         }
     }
 }
 
-/// `values ← values · factors`
-pub(super) fn scale(kernels: Kernels, values: &mut [f32], factors: &[f32]) {
-    assert_eq!(values.len(), factors.len(), "values and their factors");
-    kernels.dispatch(Scale { values, factors });
+/// The way back through GELU, for rows of `stride`: the activation of `input` into `active`, `gradient` times GELU's slope
+/// in place, and its sum over the rows added to `sums`, which says how many columns count.
+pub(super) struct GeluBackward<'a> {
+    pub(super) input: &'a [f32],
+    pub(super) active: &'a mut [f32],
+    pub(super) gradient: &'a mut [f32],
+    pub(super) stride: usize,
+    pub(super) sums: &'a mut [f32],
 }
 
-struct Scale<'a> {
-    values: &'a mut [f32],
-    factors: &'a [f32],
+impl GeluBackward<'_> {
+    pub(super) fn run(self, kernels: Kernels) {
+        let lengths = [self.active.len(), self.gradient.len()];
+        assert!(lengths.iter().all(|&length| length == self.input.len()), "the way back through GELU");
+        assert!(self.sums.len() <= self.stride, "columns of GELU's rows");
+        kernels.dispatch(self);
+    }
 }
 
-impl Kernel for Scale<'_> {
+impl Kernel for GeluBackward<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(self, _isa: I) {
-        self.values.iter_mut().zip(self.factors).for_each(|(value, factor)| *value *= factor);
+    fn run<I: Isa>(self, isa: I) {
+        let Self { input, active, gradient, stride, sums } = self;
+        for column in (0..sums.len()).step_by(I::LEN) {
+            let part = column..column + I::LEN.min(sums.len() - column);
+            let mut total = isa.load_chunk(&sums[part.clone()]);
+            let rows = active.chunks_mut(stride).zip(gradient.chunks_mut(stride));
+            for (input, (active, gradient)) in input.chunks(stride).zip(rows) {
+                let [value, slope] = math::gelu_and_slope(isa, isa.load_chunk(&input[part.clone()]));
+                let gradient = &mut gradient[part.clone()];
+                let product = isa.mul(isa.load_chunk(gradient), slope);
+                isa.store_chunk(&mut active[part.clone()], value);
+                isa.store_chunk(gradient, product);
+                total = isa.add(total, product);
+            }
+            isa.store_chunk(&mut sums[part], total);
+        }
     }
 }
 
@@ -293,7 +303,9 @@ impl Kernel for ActivatedNorm<'_> {
             let mut column = 0;
             while column < channels {
                 let part = column..column + I::LEN.min(channels - column);
-                let [mean, inverse, gamma, beta] = self.norm.map(|values| isa.load_chunk(&values[part.clone()]));
+                let load = |values: &[f32]| isa.load_chunk(&values[part.clone()]);
+                let [mean, inverse, gamma, beta] = self.norm;
+                let [mean, inverse, gamma, beta] = [load(mean), load(inverse), load(gamma), load(beta)];
                 let normal = isa.mul(isa.sub(isa.load_chunk(&row[part.clone()]), mean), inverse);
                 let mut value = isa.mul_add(normal, gamma, beta);
                 if self.relu {
@@ -336,7 +348,9 @@ impl Kernel for NormSums<'_> {
         let mut column = 0;
         while column < channels {
             let part = column..column + I::LEN.min(channels - column);
-            let [mean, inverse, gamma, beta] = self.norm.map(|values| isa.load_chunk(&values[part.clone()]));
+            let load = |values: &[f32]| isa.load_chunk(&values[part.clone()]);
+            let [mean, inverse, gamma, beta] = self.norm;
+            let [mean, inverse, gamma, beta] = [load(mean), load(inverse), load(gamma), load(beta)];
             let (mut first, mut second) = ([isa.zero(); 2], [isa.zero(); 2]);
             let rows = self.input.chunks_exact(channels).zip(self.gradient.chunks_exact(channels));
             for (at, (row, above)) in rows.enumerate() {
