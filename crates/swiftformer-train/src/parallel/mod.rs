@@ -8,7 +8,7 @@
 //! | who exchanges | how |
 //! |---|---|
 //! | [`replicas`]: copies of the program on one machine | the channels of the crate `ipc-channel` |
-//! | [`mpi`](self::mpi) (feature `mpi`): processes that `mpirun` or Slurm started, on any number of machines | MPI |
+//! | `mpi` (feature `mpi`): processes that `mpirun` or Slurm started, on any number of machines | MPI |
 //!
 //! [`Group`] is what training sees of either.
 
