@@ -88,8 +88,8 @@ pub enum ModelError {
 /// let model = Model::new(&checkpoint, &ModelOptions::default())?;
 /// let images = Tensor::zeros([2, 3, 64, 96]);
 /// let outputs = model.run(&images, &OutputRequest::default())?;
-/// assert_eq!(outputs.logits.unwrap().shape(), [2, 10]);
-/// assert_eq!(outputs.last_hidden_state.shape(), [2, 48, 2, 3]);
+/// assert_eq!(outputs.logits.unwrap().shape(), [2, 12]);
+/// assert_eq!(outputs.last_hidden_state.shape(), [2, 128, 2, 3]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Model {

@@ -53,33 +53,41 @@ fn the_mean_of_all_contributions_is_the_logit_without_biases() {
     }
 }
 
+/// The embedded model's activation, and its channels.
+fn demo() -> (ClassActivation, usize) {
+    let checkpoint = Checkpoint::open(&ModelSource::Demo, &OpenOptions::default()).unwrap();
+    (ClassActivation::new(&checkpoint).unwrap(), *checkpoint.config().embed_dims.last().unwrap())
+}
+
 #[test]
 fn a_map_runs_from_0_to_1_and_a_flat_one_is_0() {
-    let checkpoint = Checkpoint::open(&ModelSource::Demo, &OpenOptions::default()).unwrap();
-    let activation = ClassActivation::new(&checkpoint).unwrap();
-    let features: Vec<f32> = (0..48 * 6).map(|i| (i as f32 * 1.7).cos()).collect();
+    let (activation, channels) = demo();
+    let features: Vec<f32> = (0..channels * 6).map(|i| (i as f32 * 1.7).cos()).collect();
     let values = activation.map(&features, [2, 3], 3).unwrap().values().to_vec();
     let (low, high) = values.iter().fold((1.0f32, 0.0f32), |(low, high), &v| (low.min(v), high.max(v)));
     assert_eq!((low, high), (0.0, 1.0));
-    assert_eq!(activation.map(&[0.5; 48], [1, 1], 3).unwrap().values(), [0.0]);
+    assert_eq!(activation.map(&vec![0.5; channels], [1, 1], 3).unwrap().values(), [0.0]);
 }
 
 #[test]
 fn features_that_do_not_fit_are_errors() {
     let checkpoint = Checkpoint::open(&ModelSource::Demo, &OpenOptions::default()).unwrap();
     let activation = ClassActivation::new(&checkpoint).unwrap();
-    assert!(matches!(activation.map(&[0.0; 48], [1, 1], 10), Err(HeatmapError::Class { class: 10, classes: 10 })));
-    assert!(matches!(activation.map(&[0.0; 48], [1, 2], 0), Err(HeatmapError::Features { .. })));
-    assert!(matches!(activation.map(&[f32::NAN; 48], [1, 1], 0), Err(HeatmapError::NotFinite)));
+    let channels = checkpoint.config().embed_dims.last().unwrap();
+    let classes = checkpoint.config().num_labels;
+    let features = |value| vec![value; *channels];
+    let beyond = activation.map(&features(0.0), [1, 1], classes);
+    assert!(matches!(beyond, Err(HeatmapError::Class { class, classes: found }) if [class, found] == [classes; 2]));
+    assert!(matches!(activation.map(&features(0.0), [1, 2], 0), Err(HeatmapError::Features { .. })));
+    assert!(matches!(activation.map(&features(f32::NAN), [1, 1], 0), Err(HeatmapError::NotFinite)));
     let backbone = checkpoint.into_backbone().unwrap();
     assert!(matches!(ClassActivation::new(&backbone), Err(HeatmapError::NoClassifier)));
 }
 
 #[test]
 fn what_the_crop_cut_off_has_no_overlay() {
-    let checkpoint = Checkpoint::open(&ModelSource::Demo, &OpenOptions::default()).unwrap();
-    let activation = ClassActivation::new(&checkpoint).unwrap();
-    let map = activation.map(&vec![1.0; 48 * 49], [7, 7], 0).unwrap();
+    let (activation, channels) = demo();
+    let map = activation.map(&vec![1.0; channels * 49], [7, 7], 0).unwrap();
     let photograph = RgbImage::filled(400, 200, [100, 100, 100]);
     let preprocessor = Preset::Timm.preprocessor(224, 224);
     let overlay = map.overlay(&photograph, &preprocessor).unwrap();
@@ -92,9 +100,8 @@ fn what_the_crop_cut_off_has_no_overlay() {
 
 #[test]
 fn a_map_is_enlarged_bilinearly_over_the_whole_of_a_squashed_photograph() {
-    let checkpoint = Checkpoint::open(&ModelSource::Demo, &OpenOptions::default()).unwrap();
-    let activation = ClassActivation::new(&checkpoint).unwrap();
-    let mut features = vec![0.0f32; 48 * 2];
+    let (activation, channels) = demo();
+    let mut features = vec![0.0f32; channels * 2];
     features[1] = 1.0;
     let map = activation.map(&features, [1, 2], 0).unwrap();
     let photograph = RgbImage::filled(8, 1, [0; 3]);
