@@ -27,8 +27,8 @@ the same precision. The largest difference of logits is that from PyTorch's eage
 deviation is about {deviation:.0f}; an engine that differs by more than {f32:g} (bf16: {bf16:g}) is not timed.
 
 The ceiling is the rate of multiply-adds on registers that `swiftformer bench` measures between its runs, in the same rounds, all
-threads together: in bf16 those of AVX-512's own instruction where there is one, on CPUs with AMX those of f32. An engine's share of it counts the multiply-adds of the network as its layers are written, whatever the engine
-does.
+threads together: in bf16 those of AVX-512's own instruction where there is one, on CPUs with AMX those of f32. An engine's share
+of it counts the multiply-adds of the network as its layers are written, whatever the engine does.
 """
 
 
