@@ -138,6 +138,19 @@ def in_openvino(path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
     return {output.get_any_name(): found[output] for output in compiled.outputs}
 
 
+def planned(program: Path, model: Path, dialect: str, size: tuple[int, int], more: bool, folder: Path):
+    """Images, what our engine gives for them, and the exports to compare: precision, options, tolerance."""
+    channels = 1 if model.name == "gray" else 3
+    levels = np.random.default_rng(1).integers(0, 256, (3 if more else 1, *size, channels), dtype=np.uint8)
+    expected = ours(program, model, normalised(levels), dialect, folder)
+    first = "" if "logits" in expected else "--outputs embedding"
+    runs = [(precision, first, TOLERANCE[precision]) for precision in ("f32", "f16")]
+    if more:
+        runs += [("f32", f"{first} {options}".strip(), tolerance) for options, tolerance in MORE.items()
+                 if not first or "--outputs" not in options]
+    return levels, expected, runs
+
+
 class Checks:
     """Exports and comparisons; prints a row of a table for each."""
 
@@ -146,14 +159,7 @@ class Checks:
         self.rows = self.misses = 0
 
     def check(self, model: Path, dialect: str, size: tuple[int, int], more: bool) -> None:
-        channels = 1 if model.name == "gray" else 3
-        levels = np.random.default_rng(1).integers(0, 256, (3 if more else 1, *size, channels), dtype=np.uint8)
-        expected = ours(self.program, model, normalised(levels), dialect, self.folder)
-        first = "" if "logits" in expected else "--outputs embedding"
-        runs = [(precision, first, TOLERANCE[precision]) for precision in ("f32", "f16")]
-        if more:
-            runs += [("f32", f"{first} {options}".strip(), tolerance) for options, tolerance in MORE.items()
-                     if not first or "--outputs" not in options]
+        levels, expected, runs = planned(self.program, model, dialect, size, more, self.folder)
         for precision, options, tolerance in runs:
             self.one(model, dialect, size, precision, options, tolerance, levels, expected)
 

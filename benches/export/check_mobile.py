@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from check import DIALECTS, MORE, ODD, TOLERANCE, distance, normalised, ours, run, weights  # noqa: E402
+from check import DIALECTS, ODD, distance, normalised, planned, run, weights  # noqa: E402
 
 
 def litert(path: Path, images: np.ndarray) -> tuple[dict[str, np.ndarray], str]:
@@ -75,14 +75,7 @@ class Checks:
         self.rows = self.misses = 0
 
     def check(self, model: Path, dialect: str, size: tuple[int, int], more: bool) -> None:
-        channels = 1 if model.name == "gray" else 3
-        levels = np.random.default_rng(1).integers(0, 256, (3 if more else 1, *size, channels), dtype=np.uint8)
-        expected = ours(self.program, model, normalised(levels), dialect, self.folder)
-        first = "" if "logits" in expected else "--outputs embedding"
-        runs = [(precision, first, TOLERANCE[precision]) for precision in ("f32", "f16")]
-        if more:
-            runs += [("f32", f"{first} {options}".strip(), tolerance) for options, tolerance in MORE.items()
-                     if not first or "--outputs" not in options]
+        levels, expected, runs = planned(self.program, model, dialect, size, more, self.folder)
         for form in self.formats:
             for precision, options, tolerance in runs:
                 if form == "litert" or "--batch" not in options:

@@ -42,6 +42,16 @@ pub enum Residual<'a> {
 }
 
 impl<'a> Residual<'a> {
+    /// Where what is added starts, if anything is, and from one row of it to the next; `output` is what is written.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn source(self, output: *const f32, stride: usize) -> Option<(*const f32, usize)> {
+        match self {
+            Self::None => None,
+            Self::Output => Some((output, stride)),
+            Self::Rows(rows) => Some((rows.data.as_ptr(), rows.stride)),
+        }
+    }
+
     /// The rows from `start`, `count` of them.
     fn part(self, start: usize, count: usize) -> Self {
         match self {

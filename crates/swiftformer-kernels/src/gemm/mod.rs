@@ -7,6 +7,8 @@ mod packed;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod pairs;
 mod panel;
+#[cfg(target_arch = "x86_64")]
+mod scratch;
 mod view;
 
 pub(crate) use packed::Layout;

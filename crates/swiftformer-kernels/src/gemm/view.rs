@@ -18,19 +18,17 @@ pub(crate) struct InputView<'a, T = f32> {
     pub(crate) segment_len: usize,
 }
 
+impl<'a, T> InputView<'a, T> {
+    /// One group of `rows` plain rows, `width` wide and `row_stride` apart.
+    pub(crate) fn plain(data: &'a [T], [rows, row_stride]: [usize; 2], width: usize) -> Self {
+        Self { data, groups: 1, group_stride: 0, rows, row_stride, segments: 1, segment_stride: 0, segment_len: width }
+    }
+}
+
 impl<'a> InputView<'a> {
     /// One group of plain rows, `width` wide.
     pub(crate) fn rows(rows: Rows<'a>, width: usize) -> Self {
-        Self {
-            data: rows.data,
-            groups: 1,
-            group_stride: 0,
-            rows: rows.rows,
-            row_stride: rows.stride,
-            segments: 1,
-            segment_stride: 0,
-            segment_len: width,
-        }
+        Self::plain(rows.data, [rows.rows, rows.stride], width)
     }
 
     /// The numbers from the first to the last that belong to a row; `None` when so many do not fit memory. Rows may overlap.

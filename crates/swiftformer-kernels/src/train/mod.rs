@@ -9,6 +9,7 @@ mod block;
 mod convolution;
 mod depthwise;
 mod engine;
+mod gelu;
 mod gemm;
 mod hidden;
 mod pack;

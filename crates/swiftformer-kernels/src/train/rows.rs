@@ -1,8 +1,22 @@
-//! Passes over rows of channels: statistics, normalisation, GELU and its slope.
+//! Passes over rows of channels: statistics and normalisation.
+
+use std::ops::Range;
 
 use crate::isa::Isa;
 use crate::kernels::{Kernel, Kernels};
-use crate::math;
+
+/// Channels `part` of four rows of parameters. No closure of `array::map`: it is not always inlined, and then lacks the
+/// instruction set.
+#[inline(always)]
+fn of_channels<I: Isa>(isa: I, rows: [&[f32]; 4], part: Range<usize>) -> [I::F32; 4] {
+    let [a, b, c, d] = rows;
+    [
+        isa.load_chunk(&a[part.clone()]),
+        isa.load_chunk(&b[part.clone()]),
+        isa.load_chunk(&c[part.clone()]),
+        isa.load_chunk(&d[part]),
+    ]
+}
 
 /// Count, mean and squared deviations of each channel, merged from parts (Chan, Golub, LeVeque 1979) in 64 bits.
 #[derive(Clone, Debug)]
@@ -186,70 +200,6 @@ impl Kernel for NormBackward<'_> {
     }
 }
 
-/// GELU of every value of `input`.
-pub(super) fn gelu(kernels: Kernels, input: &[f32], output: &mut [f32]) {
-    assert_eq!(input.len(), output.len(), "input and output of GELU");
-    kernels.dispatch(Gelu { input, output });
-}
-
-struct Gelu<'a> {
-    input: &'a [f32],
-    output: &'a mut [f32],
-}
-
-impl Kernel for Gelu<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        for (chunk, output) in self.input.chunks(I::LEN).zip(self.output.chunks_mut(I::LEN)) {
-            isa.store_chunk(output, math::gelu(isa, isa.load_chunk(chunk)));
-        }
-    }
-}
-
-/// The way back through GELU, for rows of `stride`: the activation of `input` into `active`, `gradient` times GELU's slope
-/// in place, and its sum over the rows added to `sums`, which says how many columns count.
-pub(super) struct GeluBackward<'a> {
-    pub(super) input: &'a [f32],
-    pub(super) active: &'a mut [f32],
-    pub(super) gradient: &'a mut [f32],
-    pub(super) stride: usize,
-    pub(super) sums: &'a mut [f32],
-}
-
-impl GeluBackward<'_> {
-    pub(super) fn run(self, kernels: Kernels) {
-        let lengths = [self.active.len(), self.gradient.len()];
-        assert!(lengths.iter().all(|&length| length == self.input.len()), "the way back through GELU");
-        assert!(self.sums.len() <= self.stride, "columns of GELU's rows");
-        kernels.dispatch(self);
-    }
-}
-
-impl Kernel for GeluBackward<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        let Self { input, active, gradient, stride, sums } = self;
-        for column in (0..sums.len()).step_by(I::LEN) {
-            let part = column..column + I::LEN.min(sums.len() - column);
-            let mut total = isa.load_chunk(&sums[part.clone()]);
-            let rows = active.chunks_mut(stride).zip(gradient.chunks_mut(stride));
-            for (input, (active, gradient)) in input.chunks(stride).zip(rows) {
-                let [value, slope] = math::gelu_and_slope(isa, isa.load_chunk(&input[part.clone()]));
-                let gradient = &mut gradient[part.clone()];
-                let product = isa.mul(isa.load_chunk(gradient), slope);
-                isa.store_chunk(&mut active[part.clone()], value);
-                isa.store_chunk(gradient, product);
-                total = isa.add(total, product);
-            }
-            isa.store_chunk(&mut sums[part], total);
-        }
-    }
-}
-
 /// Adds the sum of every column of rows `width` wide, `stride` apart.
 pub(super) fn add_column_sums(kernels: Kernels, rows: &[f32], width: usize, stride: usize, sums: &mut [f32]) {
     kernels.dispatch(ColumnSums { rows, width, stride, sums });
@@ -303,9 +253,7 @@ impl Kernel for ActivatedNorm<'_> {
             let mut column = 0;
             while column < channels {
                 let part = column..column + I::LEN.min(channels - column);
-                let load = |values: &[f32]| isa.load_chunk(&values[part.clone()]);
-                let [mean, inverse, gamma, beta] = self.norm;
-                let [mean, inverse, gamma, beta] = [load(mean), load(inverse), load(gamma), load(beta)];
+                let [mean, inverse, gamma, beta] = of_channels(isa, self.norm, part.clone());
                 let normal = isa.mul(isa.sub(isa.load_chunk(&row[part.clone()]), mean), inverse);
                 let mut value = isa.mul_add(normal, gamma, beta);
                 if self.relu {
@@ -348,9 +296,7 @@ impl Kernel for NormSums<'_> {
         let mut column = 0;
         while column < channels {
             let part = column..column + I::LEN.min(channels - column);
-            let load = |values: &[f32]| isa.load_chunk(&values[part.clone()]);
-            let [mean, inverse, gamma, beta] = self.norm;
-            let [mean, inverse, gamma, beta] = [load(mean), load(inverse), load(gamma), load(beta)];
+            let [mean, inverse, gamma, beta] = of_channels(isa, self.norm, part.clone());
             let (mut first, mut second) = ([isa.zero(); 2], [isa.zero(); 2]);
             let rows = self.input.chunks_exact(channels).zip(self.gradient.chunks_exact(channels));
             for (at, (row, above)) in rows.enumerate() {

@@ -86,7 +86,17 @@ impl Checkpoint {
             crate::config::Reading::Timm => Layout::Timm,
             crate::config::Reading::Original => Layout::Original,
         };
-        let dialect_source = DialectSource::Config;
+        Self::unnamed(arch, state, preprocessor, DialectSource::Config, layout)
+    }
+
+    /// Its names are for the opener to give.
+    fn unnamed(
+        arch: Arch,
+        state: StateDict,
+        preprocessor: Preprocessor,
+        dialect_source: DialectSource,
+        layout: Layout,
+    ) -> Self {
         Self { arch, state, preprocessor, dialect_source, layout, name: String::new(), public_name: String::new() }
     }
 

@@ -150,15 +150,7 @@ fn fresh(
         None => preprocessor_of(&arch.config, None, None)?,
     };
     let layout = layout_of(config.reading);
-    Ok(Checkpoint {
-        arch,
-        state,
-        preprocessor,
-        dialect_source,
-        layout,
-        name: String::new(),
-        public_name: String::new(),
-    })
+    Ok(Checkpoint::unnamed(arch, state, preprocessor, dialect_source, layout))
 }
 
 fn layout_of(reading: Reading) -> Layout {
@@ -284,15 +276,7 @@ fn assemble(
         (Some(text), false) => with_channels(parse_preprocessor(path, text)?, arch.config.num_channels),
         _ => preprocessor_of(&arch.config, config, folder)?,
     };
-    Ok(Checkpoint {
-        arch,
-        state,
-        preprocessor,
-        dialect_source,
-        layout: source,
-        name: model,
-        public_name: String::new(),
-    })
+    Ok(Checkpoint { name: model, ..Checkpoint::unnamed(arch, state, preprocessor, dialect_source, source) })
 }
 
 fn check_dtypes(model: &str, file: &Recognised) -> Result<(), CheckpointError> {

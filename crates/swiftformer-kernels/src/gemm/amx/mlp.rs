@@ -6,9 +6,10 @@ use super::block::Tiles;
 use super::finish::{self, Hidden, Store};
 use super::pack::{Depth, Splitter};
 use super::split::split_rows;
-use super::{ALIGNMENT, NOTHING, Product, RowTiles, Scratch, TileMatrix, planes_len};
+use super::{NOTHING, Planes, Product, RowTiles, TileMatrix, planes_len};
 use crate::activation::Activation;
 use crate::gemm::packed::Layout;
+use crate::gemm::scratch::{ALIGNMENT, Scratch};
 use crate::gemm::view::InputView;
 use crate::isa::{Isa, amx::Amx};
 use crate::kernels::Kernel;
@@ -82,11 +83,7 @@ impl Kernel for MlpBlock<'_> {
                 MlpInput::Output => Rows::new(std::slice::from_raw_parts(target, data.len()), rows, stride),
             };
             let view = InputView::rows(input, width);
-            let residual = match residual {
-                Residual::None => None,
-                Residual::Output => Some((target.cast_const(), stride)),
-                Residual::Rows(rows) => Some((rows.data.as_ptr(), rows.stride)),
-            };
+            let residual = residual.source(target, stride);
             let output = (target, stride, mlp.second.outputs());
             run(amx, tiles, (mlp.activation, pieces), view, output, residual, scratch);
         }
@@ -110,11 +107,11 @@ unsafe fn run(
 ) {
     let tiles = RowTiles::new(input.rows);
     let mut scratch = Scratch::new(scratch);
-    let planes = scratch.planes(first.depth, tiles);
+    let planes = Planes::cut(&mut scratch, first.depth, tiles);
     let (all, count) = (first.strips(), mlp_pieces(first));
     // Strips before a piece; as even as they go.
     let before = |piece: usize| piece * (all / count) + piece.min(all % count);
-    let hidden = scratch.planes(piece_depth(second), tiles);
+    let hidden = Planes::cut(&mut scratch, piece_depth(second), tiles);
     let own = (output.cast_const(), stride);
     let store = |residual| Store { output, stride, residual, columns, activation: Activation::Identity };
     // SAFETY: as for `multiply`; a strip of hidden channels is a group of the second matrix's inputs.

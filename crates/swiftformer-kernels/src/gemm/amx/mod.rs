@@ -22,6 +22,7 @@ use self::finish::{Finish, Store};
 use self::pack::{Depth, Strip};
 use self::split::split_rows;
 use super::ahead::Ahead;
+use super::scratch::{ALIGNMENT, Scratch, floats};
 use super::view::{InputView, OutputView};
 use crate::Precision;
 use crate::activation::Activation;
@@ -39,9 +40,6 @@ const NOTHING: Range<*const u8> = std::ptr::null()..std::ptr::null();
 
 /// Rows that the vector unit finishes at a time, at least: fewer are not worth the call.
 const FINISH_ROWS: usize = 4;
-
-/// Floats of slack to start at a cache line.
-const ALIGNMENT: usize = 16;
 
 /// How rows are cut into tiles of equal height.
 #[derive(Clone, Copy)]
@@ -66,7 +64,7 @@ impl RowTiles {
 
 /// Floats that hold `rows` rows of a matrix's inputs in the tiles' order.
 fn planes_len(depth: Depth, rows: usize) -> usize {
-    RowTiles::new(rows).padded() * depth.row_len() / 2
+    floats(RowTiles::new(rows).padded() * depth.row_len())
 }
 
 impl TileMatrix {
@@ -85,26 +83,15 @@ struct Planes {
 }
 
 impl Planes {
+    /// Room for the rows of `tiles`.
+    fn cut(scratch: &mut Scratch<'_>, depth: Depth, tiles: RowTiles) -> Self {
+        let row_len = depth.row_len();
+        Self { data: scratch.cut(tiles.padded() * row_len).as_mut_ptr(), row_len, tiles }
+    }
+
     #[inline(always)]
     fn row(self, row: usize) -> *mut u16 {
         self.data.wrapping_add(row * self.row_len)
-    }
-}
-
-/// Scratch from which planes are cut.
-struct Scratch<'a>(&'a mut [f32]);
-
-impl<'a> Scratch<'a> {
-    fn new(scratch: &'a mut [f32]) -> Self {
-        let offset = scratch.as_ptr().align_offset(64).min(scratch.len());
-        Self(&mut scratch[offset..])
-    }
-
-    fn planes(&mut self, depth: Depth, tiles: RowTiles) -> Planes {
-        let row_len = depth.row_len();
-        let (planes, rest) = std::mem::take(&mut self.0).split_at_mut(tiles.padded() * row_len / 2);
-        self.0 = rest;
-        Planes { data: planes.as_mut_ptr().cast(), row_len, tiles }
     }
 }
 
@@ -123,7 +110,7 @@ pub(crate) unsafe fn multiply(
     scratch: &mut [f32],
 ) {
     let tiles = RowTiles::new(input.groups * input.rows);
-    let planes = Scratch::new(scratch).planes(matrix.depth, tiles);
+    let planes = Planes::cut(&mut Scratch::new(scratch), matrix.depth, tiles);
     let activation = epilogue.activation;
     let (residual, stride) = (output.residual(), output.row_stride);
     let store = Store { output: output.data.as_mut_ptr(), stride, residual, columns, activation };

@@ -9,6 +9,7 @@ use core::arch::x86_64::*;
 use crate::{
     Precision,
     buffer::AlignedBuffer,
+    gemm::scratch::{LINE, row_stride},
     isa::{Isa, amx::Amx},
 };
 
@@ -20,8 +21,6 @@ pub(super) const WEIGHT_ROW: usize = 64;
 pub(super) const TILE_COLUMNS: usize = 16;
 /// Inputs of a group.
 pub(super) const GROUP: usize = 32;
-/// bfloat16 numbers in a cache line.
-const LINE: usize = 32;
 /// bfloat16 numbers in a tile.
 const TILE_LEN: usize = TILE_BYTES / 2;
 /// Parts of an `f32`.
@@ -65,11 +64,10 @@ impl Depth {
         self.parts() * GROUP
     }
 
-    /// bfloat16 numbers from one row to the next: an odd number of cache lines, so that the rows of a tile lie in
-    /// different sets of the cache.
+    /// bfloat16 numbers from one row to the next.
     pub(crate) fn row_len(self) -> usize {
         let len = self.groups * self.group_len() + if self.tail { 2 * LINE } else { 0 };
-        (len.div_ceil(LINE) | 1) * LINE
+        row_stride(len)
     }
 
     /// Tiles of weights for one tile of output channels.

@@ -2,10 +2,11 @@
 
 use core::arch::x86_64::{__m512, _mm256_storeu_si256};
 
-use super::stage::{Scratch, round_vector, row_stride, rows_len, stage};
+use super::stage::{round_vector, stage};
 use super::{Finish, LANES, Store, run};
 use crate::activation::{Activation, activate_rows};
 use crate::gemm::packed::{Layout, PanelMatrix};
+use crate::gemm::scratch::{Scratch, floats, row_stride};
 use crate::gemm::view::InputView;
 use crate::isa::{Isa, avx512::Avx512Bf16};
 use crate::kernels::Kernel;
@@ -25,7 +26,7 @@ pub(crate) fn mlp_panels(mlp: Mlp<'_>) -> Option<[&PanelMatrix; 2]> {
 
 /// Floats of scratch for [`MlpBlock`] on `rows` rows.
 pub(crate) fn mlp_scratch_len(mlp: Mlp<'_>, rows: usize) -> usize {
-    super::scratch_len(rows * mlp.first.inputs()) + rows_len(rows, mlp.first.outputs())
+    super::scratch_len(rows * mlp.first.inputs()) + floats(rows * row_stride(mlp.first.outputs()))
 }
 
 /// One block of an MLP whose matrices lie in pairs.
@@ -70,27 +71,14 @@ unsafe fn run_block(pairs: Avx512Bf16, block: MlpBlock<'_>) {
             MlpInput::Rows(rows) => rows,
             MlpInput::Output => Rows::new(std::slice::from_raw_parts(target, data.len()), rows, stride),
         };
-        let residual = match residual {
-            Residual::None => None,
-            Residual::Output => Some((target.cast_const(), stride)),
-            Residual::Rows(rows) => Some((rows.data.as_ptr(), rows.stride)),
-        };
+        let residual = residual.source(target, stride);
         let input = stage(pairs, InputView::rows(input, mlp.first.inputs()), &mut scratch);
         let finish = Hidden { rows: hidden.as_mut_ptr(), stride: hidden_stride, activation: mlp.activation };
         match mlp.activation {
             Activation::Gelu => run(pairs, first, input, Gelu(finish)),
             _ => run(pairs, first, input, finish),
         }
-        let hidden = InputView {
-            data: &*hidden,
-            groups: 1,
-            group_stride: 0,
-            rows,
-            row_stride: hidden_stride,
-            segments: 1,
-            segment_stride: 0,
-            segment_len: hidden_channels,
-        };
+        let hidden = InputView::plain(&*hidden, [rows, hidden_stride], hidden_channels);
         run(pairs, second, hidden, Store { output: target, stride, residual, columns: mlp.second.outputs() });
     }
 }

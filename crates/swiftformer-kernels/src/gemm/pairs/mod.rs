@@ -9,9 +9,10 @@ mod stage;
 
 use core::arch::x86_64::*;
 
-use self::stage::{Scratch, stage};
+use self::stage::stage;
 use super::ahead::Ahead;
 use super::packed::{PanelMatrix, PanelWeight};
+use super::scratch::Scratch;
 use super::{InputView, OutputView, TILE_ROWS};
 use crate::activation::activate_rows;
 use crate::isa::{Isa, avx512::Avx512Bf16};

@@ -2,52 +2,13 @@
 
 use core::arch::x86_64::*;
 
+use crate::gemm::scratch::{ALIGNMENT, LINE, Scratch, floats};
 use crate::gemm::view::InputView;
 use crate::isa::{Isa, avx512::Avx512Bf16};
 
-/// Floats of slack to start at a cache line.
-const ALIGNMENT: usize = 16;
-
-/// Numbers of a cache line.
-const LINE: usize = 32;
-
 /// Floats of scratch for a product whose rows cover `covered` inputs.
 pub(crate) fn scratch_len(covered: usize) -> usize {
-    len_of(covered) + ALIGNMENT
-}
-
-/// Floats of the scratch that `count` numbers take.
-fn len_of(count: usize) -> usize {
-    count.next_multiple_of(LINE) / 2
-}
-
-/// From one row of `width` numbers to the next: an odd number of cache lines, so that the rows of a tile lie in different
-/// sets of the cache.
-pub(super) fn row_stride(width: usize) -> usize {
-    (width.div_ceil(LINE) | 1) * LINE
-}
-
-/// Floats of scratch for rows at [`row_stride`].
-pub(super) fn rows_len(rows: usize, width: usize) -> usize {
-    len_of(rows * row_stride(width))
-}
-
-/// Scratch from which room for numbers is cut.
-pub(super) struct Scratch<'a>(&'a mut [f32]);
-
-impl<'a> Scratch<'a> {
-    pub(super) fn new(scratch: &'a mut [f32]) -> Self {
-        let offset = scratch.as_ptr().align_offset(64).min(scratch.len());
-        Self(&mut scratch[offset..])
-    }
-
-    /// Room for `count` numbers, from a cache line on.
-    pub(super) fn cut(&mut self, count: usize) -> &'a mut [u16] {
-        let (cut, rest) = std::mem::take(&mut self.0).split_at_mut(len_of(count));
-        self.0 = rest;
-        // SAFETY: floats are twice as large and stricter in alignment, and any of their bits are numbers.
-        unsafe { std::slice::from_raw_parts_mut(cut.as_mut_ptr().cast(), count) }
-    }
+    floats(covered) + ALIGNMENT
 }
 
 /// Rounds all rows of a view.
