@@ -97,7 +97,7 @@ fn main() {
             let depthwise = Depthwise3x3::pack(&filled(dim * 9), None, dim);
             let shape = ImageShape { height: side, width: side, channels: dim };
             report(kernels, &format!("{layer}: depthwise 3×3"), tokens * dim * 9, || {
-                kernels.depthwise3x3(&depthwise, &input, shape, 0..side, &mut output);
+                kernels.depthwise3x3(&depthwise, &input, shape, 0..tokens, &mut output);
             });
         }
     }

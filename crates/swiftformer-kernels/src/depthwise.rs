@@ -69,24 +69,27 @@ impl Depthwise3x3 {
 }
 
 impl Kernels {
-    /// Output rows `rows` of the convolution of `input`, an image of `shape`. `output` holds those rows only,
-    /// `[rows.len(), width, channels]`.
+    /// Pixels `pixels` of the convolution of `input`, an image of `shape`, counted row by row. `output` holds those pixels
+    /// only, `[pixels.len(), channels]`.
     ///
     /// # Panics
-    /// When `weights`, a slice's length or `rows` do not fit `shape`.
+    /// When `weights`, a slice's length or `pixels` do not fit `shape`.
     pub fn depthwise3x3(
         self,
         weights: &Depthwise3x3,
         input: &[f32],
         shape: ImageShape,
-        rows: Range<usize>,
+        pixels: Range<usize>,
         output: &mut [f32],
     ) {
         assert_eq!(weights.channels, shape.channels, "channels of a depthwise convolution");
         assert_eq!(input.len(), shape.len(), "input of {shape:?}");
-        assert!(rows.start <= rows.end && rows.end <= shape.height, "rows {rows:?} of {shape:?}");
-        assert_eq!(output.len(), rows.len() * shape.width * shape.channels, "output rows {rows:?} of {shape:?}");
-        self.dispatch(Depthwise { weights, input, shape, rows, output });
+        let all = shape.height * shape.width;
+        assert!(pixels.start <= pixels.end && pixels.end <= all, "pixels {pixels:?} of {shape:?}");
+        assert_eq!(output.len(), pixels.len() * shape.channels, "output pixels {pixels:?} of {shape:?}");
+        if !output.is_empty() {
+            self.dispatch(Depthwise { weights, input, shape, pixels, output });
+        }
     }
 }
 
@@ -94,7 +97,8 @@ struct Depthwise<'a> {
     weights: &'a Depthwise3x3,
     input: &'a [f32],
     shape: ImageShape,
-    rows: Range<usize>,
+    /// At least one.
+    pixels: Range<usize>,
     output: &'a mut [f32],
 }
 
@@ -107,26 +111,50 @@ impl Kernel for Depthwise<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
+    fn run<I: Isa>(mut self, isa: I) {
+        let width = self.shape.width;
+        let Range { start, end } = self.pixels.clone();
+        // The rest of a row that has begun, whole rows, and the beginning of a row: one loop, so that the tiles are compiled
+        // once.
+        let mut at = start;
+        while at < end {
+            let (y, x) = (at / width, at % width);
+            let whole_rows = if x == 0 { (end - at) / width } else { 0 };
+            let columns = if whole_rows > 0 { width } else { (width - x).min(end - at) };
+            // SAFETY: the window's pixels lie within `pixels`; the public entry checked all lengths.
+            unsafe { self.window(isa, y..y + whole_rows.max(1), x..x + columns) };
+            at += columns * whole_rows.max(1);
+        }
+    }
+}
+
+impl Depthwise<'_> {
+    /// # Safety
+    /// All pixels of these rows and columns lie within `pixels`.
+    #[inline(always)]
+    unsafe fn window<I: Isa>(&mut self, isa: I, rows: Range<usize>, columns: Range<usize>) {
         let ImageShape { height, width, channels } = self.shape;
-        let mut y = self.rows.start;
-        while y < self.rows.end {
-            let tall = y + TILE_HEIGHT <= self.rows.end;
-            let mut x = 0;
-            while x < width {
-                let columns = TILE_WIDTH.min(width - x);
+        let row = width * channels;
+        // Where the image's first pixel would be.
+        let output = self.output.as_mut_ptr().wrapping_sub(self.pixels.start * channels);
+        let mut y = rows.start;
+        while y < rows.end {
+            let tall = y + TILE_HEIGHT <= rows.end;
+            let mut x = columns.start;
+            while x < columns.end {
                 let tile = Tile {
                     input: self.input.as_ptr(),
-                    output: self.output[(y - self.rows.start) * width * channels..].as_mut_ptr(),
+                    output: output.wrapping_add(y * row),
                     weights: self.weights.data.as_ptr(),
                     channels,
-                    row: width * channels,
+                    row,
                     y,
                     x,
                     height,
                     width,
                 };
-                // SAFETY: the tile's outputs lie in the image and in `rows`; the public entry checked all lengths.
+                let columns = TILE_WIDTH.min(columns.end - x);
+                // SAFETY: the tile's outputs lie in the window.
                 unsafe {
                     match (tall, columns) {
                         (true, 1) => tile.run::<I, 2, 1>(isa),
@@ -149,7 +177,7 @@ impl Kernel for Depthwise<'_> {
 /// A tile of outputs over all channels.
 struct Tile {
     input: *const f32,
-    /// Start of output row `y`.
+    /// Where output row `y` starts, or would start.
     output: *mut f32,
     weights: *const f32,
     channels: usize,

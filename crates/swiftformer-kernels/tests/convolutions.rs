@@ -221,16 +221,21 @@ isa_tests! {
             let mut expected = vec![0.0; shape.len()];
             reference::depthwise3x3(&weight, bias, &input, shape, &mut expected);
             let mut actual = vec![f32::NAN; shape.len()];
-            kernels.depthwise3x3(&packed, &input, shape, 0..height, &mut actual);
+            let pixels = height * width;
+            kernels.depthwise3x3(&packed, &input, shape, 0..pixels, &mut actual);
             assert_close(&actual, &expected, tolerance(9), &format!("{shape:?}"));
-            // In two parts, cut where a pair of rows would be.
-            let cut = height / 2;
-            let (top, bottom) = actual.split_at_mut(cut * width * channels);
-            top.fill(f32::NAN);
-            bottom.fill(f32::NAN);
-            kernels.depthwise3x3(&packed, &input, shape, 0..cut, top);
-            kernels.depthwise3x3(&packed, &input, shape, cut..height, bottom);
-            assert_close(&actual, &expected, tolerance(9), &format!("{shape:?} cut at {cut}"));
+            // In parts, cut where a pair of rows would be, and in the midst of rows: the same bits.
+            let whole = actual.clone();
+            for cuts in [[height / 2 * width, pixels], [pixels / 3, pixels / 3 + 1], [pixels / 3, pixels - pixels / 4]] {
+                actual.fill(f32::NAN);
+                let mut start = 0;
+                for end in cuts.map(|cut| cut.min(pixels)).into_iter().chain([pixels]) {
+                    let part = &mut actual[start * channels..end * channels];
+                    kernels.depthwise3x3(&packed, &input, shape, start..end, part);
+                    start = end;
+                }
+                assert_eq!(actual, whole, "{shape:?} cut at {cuts:?}");
+            }
         }
     }
 

@@ -79,7 +79,7 @@ enum Step {
     /// A dense convolution; the stem's two come first, with ReLU.
     Conv { layer: ConvLayer, shape: Conv2dShape, output: ImageShape, rows: usize },
     /// Depthwise, pointwise, activation, pointwise, residual.
-    ConvBlock { stage: usize, block: usize, shape: ImageShape, rows: usize, shared: Option<SharedMlp> },
+    ConvBlock { stage: usize, block: usize, shape: ImageShape, tokens: usize, shared: Option<SharedMlp> },
     /// Attention and MLP behind the local representation.
     Attention { stage: usize, block: usize, shape: ImageShape, tokens: usize, shared: Option<SharedMlp> },
     /// The map as it is now is an output that can be asked for.
@@ -221,15 +221,25 @@ struct Compiler {
 }
 
 impl Compiler {
-    /// Rows of a task that multiplies with `matrix`: as many as suit the matrix, and as many tasks for each thread.
+    /// Output rows of a task of a convolution: as many as suit the matrix, fewer where threads would have unequal shares.
     fn rows(&self, shape: ImageShape, matrix: &PackedMatrix) -> usize {
         let width = shape.width.max(1);
-        let rows = (matrix.block_tokens(width) / width).max(1);
+        let best = (matrix.block_tokens(width) / width).min(shape.height).max(1);
+        let largest_share = |rows: usize| {
+            let tasks = shape.height.div_ceil(rows);
+            let bound = |thread: usize| (thread * tasks / self.threads * rows).min(shape.height);
+            (0..self.threads).map(|thread| bound(thread + 1) - bound(thread)).max()
+        };
+        (1..=best).rev().min_by_key(|&rows| largest_share(rows)).unwrap_or(1)
+    }
+
+    /// Tokens of a task, of `all`: `best`, fewer where threads would have unequal shares. A map has few rows and many tokens,
+    /// so that nearly any number of threads has equal shares of tokens.
+    fn tokens(&self, all: usize, best: usize) -> usize {
         if self.threads == 1 {
-            return rows.min(shape.height).max(1);
+            return best.min(all).max(1);
         }
-        let tasks = shape.height.div_ceil(rows).next_multiple_of(self.threads);
-        shape.height.div_ceil(tasks).max(1)
+        all.div_ceil(all.div_ceil(best).next_multiple_of(self.threads)).max(1)
     }
 
     fn tap(&mut self, tap: Tap, shape: ImageShape) {
@@ -255,17 +265,16 @@ impl Compiler {
             PackedBlock::Conv(local) => (local, None),
             PackedBlock::Attention(local, attention) => (local, Some(attention)),
         };
-        let rows = self.rows(shape, &local.mlp.first);
-        let row_tokens = rows * shape.width;
-        let scratch = row_tokens * shape.channels.next_multiple_of(16) + local.mlp.scratch_len(row_tokens);
+        let all = shape.height * shape.width;
+        let tokens = self.tokens(all, local.mlp.first.block_tokens(shape.width));
+        let scratch = tokens * shape.channels.next_multiple_of(16) + local.mlp.scratch_len(tokens);
         self.grow(shape, scratch);
         let shared = self.shared(shape, &local.mlp, 1);
-        self.steps.push(Step::ConvBlock { stage, block, shape, rows, shared });
+        self.steps.push(Step::ConvBlock { stage, block, shape, tokens, shared });
         if let Some(attention) = attention {
-            let all = shape.height * shape.width;
-            let best = attention.mlp.first.block_tokens(AttentionQueryKey::BLOCK);
-            let tokens = all.div_ceil(self.threads).min(best).next_multiple_of(AttentionQueryKey::BLOCK);
-            self.grow(shape, attention.mlp.scratch_len(tokens).max(attention.scratch_len(tokens)));
+            let tokens = self.tokens(all, attention.mlp.first.block_tokens(AttentionQueryKey::BLOCK));
+            let of_blocks = tokens.next_multiple_of(AttentionQueryKey::BLOCK);
+            self.grow(shape, attention.mlp.scratch_len(tokens).max(attention.scratch_len(of_blocks)));
             self.needs.keys_queries = self.needs.keys_queries.max(all * 2 * shape.channels);
             self.needs.global = self.needs.global.max(shape.channels);
             self.needs.partials = self.needs.partials.max(attention.query_key().partials_len(all));

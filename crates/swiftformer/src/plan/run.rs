@@ -1,7 +1,8 @@
 //! Running a plan on one image.
 
 use swiftformer_kernels::{
-    Activation, Conv2d, Epilogue, ImageShape, Kernels, MlpInput, Parts, Pool, Residual, Rows, RowsMut, SubnormalsAsZero,
+    Activation, AttentionQueryKey, Conv2d, Epilogue, ImageShape, Kernels, MlpInput, Parts, Pool, Residual, Rows,
+    RowsMut, SubnormalsAsZero,
 };
 
 use super::{
@@ -83,10 +84,10 @@ impl Plan {
                     run_conv(kernels, pool, conv, source, rows, &mut next[..output.len()], scratch);
                     std::mem::swap(&mut current, &mut next);
                 }
-                Step::ConvBlock { stage, block, shape, rows, shared } => {
+                Step::ConvBlock { stage, block, shape, tokens, shared } => {
                     let (PackedBlock::Conv(packed) | PackedBlock::Attention(packed, _)) =
                         &model.stages[stage].blocks[block];
-                    let task = ConvBlockTask { kernels, packed, shape, rows };
+                    let task = ConvBlockTask { kernels, packed, shape, tokens };
                     let (input, output) = (&current[..shape.len()], &mut next[..shape.len()]);
                     match shared {
                         None => task.run(pool, input, output, scratch),
@@ -193,29 +194,28 @@ fn run_conv(
     });
 }
 
-/// ConvEncoder or local representation, fused by rows: each task reads its rows and their neighbours from one map and
-/// writes its rows of the other.
+/// ConvEncoder or local representation, fused by tokens: each task reads its tokens and their neighbours from one map and
+/// writes its tokens of the other.
 struct ConvBlockTask<'a> {
     kernels: Kernels,
     packed: &'a PackedConvBlock,
     shape: ImageShape,
-    rows: usize,
+    /// Tokens of a task.
+    tokens: usize,
 }
 
 impl ConvBlockTask<'_> {
     fn run(&self, pool: &Pool, input: &[f32], output: &mut [f32], scratch: &mut [f32]) {
-        let Self { kernels, packed, shape, rows } = *self;
-        let row = shape.width * shape.channels;
-        let tasks = shape.height.div_ceil(rows);
-        pool.for_each_part(tasks, [Parts::new(output, rows * row)], scratch, |index, [output], scratch| {
-            let start = index * rows * row;
-            let first = index * rows;
-            let (mixed, hidden) = scratch.split_at_mut((rows * row).next_multiple_of(16));
+        let Self { kernels, packed, shape, tokens } = *self;
+        let part = tokens * shape.channels;
+        let tasks = (shape.height * shape.width).div_ceil(tokens);
+        pool.for_each_part(tasks, [Parts::new(output, part)], scratch, |index, [output], scratch| {
+            let (first, count) = (index * tokens, output.len() / shape.channels);
+            let (mixed, hidden) = scratch.split_at_mut(part.next_multiple_of(16));
             let mixed = &mut mixed[..output.len()];
-            kernels.depthwise3x3(&packed.depthwise, input, shape, first..first + output.len() / row, mixed);
-            let tokens = output.len() / shape.channels;
-            let rows = |data| Rows::new(data, tokens, shape.channels);
-            let residual = Residual::Rows(rows(&input[start..][..output.len()]));
+            kernels.depthwise3x3(&packed.depthwise, input, shape, first..first + count, mixed);
+            let rows = |data| Rows::new(data, count, shape.channels);
+            let residual = Residual::Rows(rows(&input[index * part..][..output.len()]));
             run_mlp(kernels, &packed.mlp, MlpInput::Rows(rows(mixed)), residual, output, hidden);
         });
     }
@@ -229,13 +229,14 @@ impl ConvBlockTask<'_> {
         [contributions, scratch]: [&mut [f32]; 2],
     ) {
         let Self { kernels, packed, shape, .. } = *self;
-        let rows = shape.height.div_ceil(pool.threads());
-        let part = rows * shape.width * shape.channels;
+        let all = shape.height * shape.width;
+        let tokens = all.div_ceil(pool.threads());
+        let part = tokens * shape.channels;
         let (mixed, contributions) = contributions.split_at_mut(shape.len());
         let slices = [Parts::new(mixed, part), Parts::new(output, part)];
-        pool.for_each_part(shape.height.div_ceil(rows), slices, &mut [], |index, [mixed, output], _| {
-            let first = index * rows;
-            kernels.depthwise3x3(&packed.depthwise, input, shape, first..(first + rows).min(shape.height), mixed);
+        pool.for_each_part(all.div_ceil(tokens), slices, &mut [], |index, [mixed, output], _| {
+            let first = index * tokens;
+            kernels.depthwise3x3(&packed.depthwise, input, shape, first..(first + tokens).min(all), mixed);
             output.copy_from_slice(&input[index * part..][..output.len()]);
         });
         shared.add(kernels, pool, &packed.mlp, Some(mixed), output, [contributions, scratch]);
@@ -333,19 +334,20 @@ impl AttentionTask<'_> {
         let keys_queries = &mut keys_queries[..count * 2 * channels];
         let partials = &mut partials[..query_key.partials_len(count)];
         let global = &mut global[..channels];
-        let tasks = count.div_ceil(tokens);
-        let partial = query_key.partials_len(tokens);
         let input: &[f32] = map;
-        let slices = [Parts::new(keys_queries, tokens * 2 * channels), Parts::new(partials, partial)];
-        pool.for_each_part(tasks, slices, &mut *scratch, |index, [keys_queries, partials], scratch| {
+        let of_blocks = tokens.next_multiple_of(AttentionQueryKey::BLOCK);
+        let partial = query_key.partials_len(of_blocks);
+        let slices = [Parts::new(keys_queries, of_blocks * 2 * channels), Parts::new(partials, partial)];
+        pool.for_each_part(count.div_ceil(of_blocks), slices, &mut *scratch, |index, parts, scratch| {
+            let [keys_queries, partials] = parts;
             let count = keys_queries.len() / (2 * channels);
-            let input = Rows::new(&input[index * tokens * channels..], count, channels);
+            let input = Rows::new(&input[index * of_blocks * channels..], count, channels);
             kernels.attention_keys_queries(query_key, input, keys_queries, partials, scratch);
         });
         kernels.attention_pool(packed.pooling, partials, global);
         let global: &[f32] = global;
         let slices = [Parts::new(&mut *map, tokens * channels), Parts::new(keys_queries, tokens * 2 * channels)];
-        pool.for_each_part(tasks, slices, &mut *scratch, |_, [map, keys_queries], scratch| {
+        pool.for_each_part(count.div_ceil(tokens), slices, &mut *scratch, |_, [map, keys_queries], scratch| {
             let count = map.len() / channels;
             let output = RowsMut::new(map, count, channels);
             kernels.attention_update(&packed.output, global, keys_queries, output, true, scratch);
