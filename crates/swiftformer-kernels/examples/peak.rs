@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use swiftformer_kernels::{
     Activation, AlignedBuffer, Conv2d, Conv2dShape, Depthwise3x3, Epilogue, ImageShape, IsaKind, Kernels, Mlp,
-    MlpInput, PackedMatrix, Precision, Residual, Rows, RowsMut,
+    MlpInput, PackedMatrix, Precision, Residual, Rows, RowsMut, SubnormalsAsZero,
 };
 
 const REPEATS: usize = 15;
@@ -47,6 +47,8 @@ fn filled(len: usize) -> AlignedBuffer {
 }
 
 fn main() {
+    // As while a plan runs: GELU's parts become subnormal on the way to zero.
+    let _mode = SubnormalsAsZero::new();
     let wanted = std::env::args().nth(1);
     let kernels = match wanted {
         Some(name) => IsaKind::ALL.iter().copied().find(|kind| kind.name() == name).and_then(Kernels::with),

@@ -65,6 +65,12 @@ macro_rules! isa_list {
                 }
             }
 
+            fn halves(self) -> bool {
+                match self {
+                    $(#[cfg($target)] Self::$name(_) => <$token as Isa>::HALVES,)+
+                }
+            }
+
             #[inline]
             fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
                 match self {
@@ -177,6 +183,11 @@ impl Kernels {
     /// Vectors across a matrix tile.
     pub(crate) fn tile_vectors(self) -> usize {
         self.0.widths().1
+    }
+
+    /// Whether half a vector is worth half a vector's operations.
+    pub(crate) fn halves(self) -> bool {
+        self.0.halves()
     }
 
     #[inline]

@@ -37,13 +37,15 @@ pub(crate) enum Layout {
 ///
 /// The output channels are cut into panels of one to four vectors, as even as they go: 220 channels in vectors of 16
 /// are 4 + 4 + 3 + 3, for a panel of one vector alone would wait for its own sums. Within a panel the weights of one
-/// input channel lie side by side, zero-padded to whole vectors.
+/// input channel lie side by side, zero-padded to whole vectors, the last one to half a vector where that saves time.
 #[derive(Clone, Debug)]
 pub(crate) struct PanelMatrix {
     vector_len: usize,
     tile_vectors: usize,
     /// Output channels in vectors.
     vectors: usize,
+    /// Whether the last vector is a half.
+    half: bool,
     weight: PanelWeight,
     bias: AlignedBuffer,
 }
@@ -68,6 +70,10 @@ pub(super) enum PanelWeight {
 pub(crate) struct Panel {
     pub(crate) column: usize,
     pub(crate) vectors: usize,
+    /// Whether the last of them is a half.
+    pub(crate) half: bool,
+    /// Weights of one input.
+    pub(crate) width: usize,
 }
 
 impl PackedMatrix {
@@ -233,10 +239,14 @@ impl PanelMatrix {
         let vector_len = kernels.vector_len();
         let vectors = outputs.div_ceil(vector_len);
         let padded = vectors * vector_len;
+        let half = kernels.halves()
+            && kernels.precision() == Precision::F32
+            && (1..=vector_len / 2).contains(&(outputs % vector_len));
         let mut packed = Self {
             vector_len,
             tile_vectors: kernels.tile_vectors(),
             vectors,
+            half,
             weight: PanelWeight::F32(AlignedBuffer::zeros(0)),
             bias: AlignedBuffer::zeros(padded),
         };
@@ -247,7 +257,8 @@ impl PanelMatrix {
         let shape = [inputs, outputs];
         packed.weight = match kernels.precision() {
             Precision::F32 => {
-                let mut target = AlignedBuffer::for_weights(padded * inputs);
+                let lanes = padded - if half { vector_len / 2 } else { 0 };
+                let mut target = AlignedBuffer::for_weights(lanes * inputs);
                 packed.arrange(weight, shape, &mut target, |value| value);
                 PanelWeight::F32(target)
             }
@@ -271,7 +282,7 @@ impl PanelMatrix {
     fn arrange<T>(&self, weight: &[f32], [inputs, outputs]: [usize; 2], target: &mut [T], convert: impl Fn(f32) -> T) {
         for index in 0..self.panels() {
             let panel = self.panel(index);
-            let width = panel.vectors * self.vector_len;
+            let width = panel.width;
             let target = &mut target[panel.column * inputs..][..width * inputs];
             for (input, target) in target.chunks_exact_mut(width).enumerate() {
                 let columns = width.min(outputs - panel.column);
@@ -316,14 +327,16 @@ impl PanelMatrix {
     /// Panel `index`: the first ones are one vector wider where the vectors do not divide evenly.
     #[inline(always)]
     pub(crate) fn panel(&self, index: usize) -> Panel {
-        let vectors = self.vectors;
-        let panels = vectors.div_ceil(self.tile_vectors);
-        let (narrow, wide_panels) = (vectors / panels, vectors % panels);
+        let panels = self.panels();
+        let (narrow, wide_panels) = (self.vectors / panels, self.vectors % panels);
         let first = index * narrow + index.min(wide_panels);
-        Panel { column: first * self.vector_len, vectors: narrow + usize::from(index < wide_panels) }
+        let vectors = narrow + usize::from(index < wide_panels);
+        let half = self.half && index + 1 == panels;
+        let width = vectors * self.vector_len - if half { self.vector_len / 2 } else { 0 };
+        Panel { column: first * self.vector_len, vectors: vectors, half, width }
     }
 
-    /// All panels' weights; a panel's, `[inputs, vectors · vector_len]`, start at `column · inputs`. (Inputs in pairs:
+    /// All panels' weights; a panel's, `[inputs, width]`, start at `column · inputs`. (Inputs in pairs:
     /// `[inputs / 2, vectors · vector_len, 2]`, the inputs of each segment made even.)
     #[inline(always)]
     pub(super) fn weight(&self) -> &PanelWeight {
@@ -351,9 +364,10 @@ mod tests {
                 let mut column = 0;
                 for panel in &panels {
                     assert_eq!(panel.column, column);
-                    column += panel.vectors * kernels.vector_len();
+                    column += panel.width;
                 }
-                assert_eq!(column, outputs.next_multiple_of(kernels.vector_len()));
+                let unit = if kernels.halves() { kernels.vector_len() / 2 } else { kernels.vector_len() };
+                assert_eq!(column, outputs.next_multiple_of(unit));
                 let widths = panels.iter().map(|panel| panel.vectors);
                 let (least, most) = (widths.clone().min().expect("one panel"), widths.max().expect("one panel"));
                 assert!(most - least <= 1 && most <= kernels.tile_vectors());

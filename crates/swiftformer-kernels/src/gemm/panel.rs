@@ -7,7 +7,7 @@
 use super::ahead::Ahead;
 use super::packed::{PanelMatrix, PanelWeight};
 use super::{InputView, OutputView, TILE_ROWS};
-use crate::activation::activate_rows;
+use crate::activation::{Activation, activate_rows};
 use crate::isa::Isa;
 use crate::pointwise::Epilogue;
 use crate::unroll::unroll;
@@ -18,26 +18,49 @@ const REQUEST_INPUTS: usize = 8;
 
 /// Weights as they lie in memory.
 trait Weight: Copy {
+    /// Whether panels may end with half a vector.
+    const HALVES: bool;
+
     /// Reads `LEN` of them as floats.
     ///
     /// # Safety
     /// `source` is valid for reading `LEN` weights.
     unsafe fn load<I: Isa>(isa: I, source: *const Self) -> I::F32;
+
+    /// Reads `LEN / 2` of them as floats.
+    ///
+    /// # Safety
+    /// `source` is valid for reading `LEN / 2` weights.
+    unsafe fn load_half<I: Isa>(isa: I, source: *const Self) -> I::F32;
 }
 
 impl Weight for f32 {
+    const HALVES: bool = true;
+
     #[inline(always)]
     unsafe fn load<I: Isa>(isa: I, source: *const f32) -> I::F32 {
         // SAFETY: as the caller promises.
         unsafe { isa.load(source) }
     }
+
+    #[inline(always)]
+    unsafe fn load_half<I: Isa>(isa: I, source: *const f32) -> I::F32 {
+        // SAFETY: as the caller promises.
+        unsafe { isa.load_half(source) }
+    }
 }
 
 impl Weight for u16 {
+    const HALVES: bool = false;
+
     #[inline(always)]
     unsafe fn load<I: Isa>(isa: I, source: *const u16) -> I::F32 {
         // SAFETY: as the caller promises.
         unsafe { isa.load_bf16(source) }
+    }
+
+    unsafe fn load_half<I: Isa>(_: I, _: *const u16) -> I::F32 {
+        unreachable!("panels of bfloat16 have whole vectors")
     }
 }
 
@@ -83,7 +106,7 @@ unsafe fn multiply_with<I: Isa, W: Weight>(
         let panel = matrix.panel(index);
         let pass = PanelPass {
             input,
-            weight: weight[panel.column * inputs..][..panel.vectors * I::LEN * inputs].as_ptr(),
+            weight: weight[panel.column * inputs..][..panel.width * inputs].as_ptr(),
             bias: matrix.panel_bias(panel).as_ptr(),
             // SAFETY: the panel's column lies within an output row.
             output: unsafe { output.data.as_mut_ptr().add(panel.column) },
@@ -92,25 +115,32 @@ unsafe fn multiply_with<I: Isa, W: Weight>(
             next: match index + 1 < matrix.panels() {
                 true => {
                     let panel = matrix.panel(index + 1);
-                    &weight[panel.column * inputs..][..panel.vectors * I::LEN * inputs]
+                    &weight[panel.column * inputs..][..panel.width * inputs]
                 }
                 false => &[],
             },
-            columns: (outputs - panel.column).min(panel.vectors * I::LEN),
+            columns: (outputs - panel.column).min(panel.width),
             accumulate: epilogue.accumulate,
+            relu: epilogue.activation == Activation::Relu && !epilogue.accumulate,
         };
         // SAFETY: the caller vouches for the views, and the panel's weights and bias have `vectors` whole vectors.
         unsafe {
-            match panel.vectors {
-                1 => pass.run::<I, 1>(isa),
-                2 => pass.run::<I, 2>(isa),
-                3 if I::TILE_VECTORS > 2 => pass.run::<I, 3>(isa),
-                4 if I::TILE_VECTORS > 2 => pass.run::<I, 4>(isa),
-                vectors => unreachable!("a panel of {vectors} vectors"),
+            match (panel.vectors, panel.half) {
+                (1, false) => pass.run::<I, 1, false>(isa),
+                (2, false) => pass.run::<I, 2, false>(isa),
+                (3, false) if I::TILE_VECTORS > 2 => pass.run::<I, 3, false>(isa),
+                (4, false) if I::TILE_VECTORS > 2 => pass.run::<I, 4, false>(isa),
+                (1, true) if I::HALVES && W::HALVES => pass.run::<I, 1, true>(isa),
+                (2, true) if I::HALVES && W::HALVES => pass.run::<I, 2, true>(isa),
+                (3, true) if I::HALVES && W::HALVES => pass.run::<I, 3, true>(isa),
+                (4, true) if I::HALVES && W::HALVES => pass.run::<I, 4, true>(isa),
+                _ => unreachable!("no tile for {panel:?}"),
             }
-            // While the panel's results are still in the first-level cache.
-            let shape = [input.groups * input.rows, pass.columns, output.row_stride];
-            activate_rows(isa, epilogue.activation, pass.output, shape);
+            if !pass.relu {
+                // While the panel's results are still in the first-level cache.
+                let shape = [input.groups * input.rows, pass.columns, output.row_stride];
+                activate_rows(isa, epilogue.activation, pass.output, shape);
+            }
         }
     }
 }
@@ -130,13 +160,16 @@ struct PanelPass<'a, W> {
     /// Output channels to write; fewer than the panel's lanes at the matrix's end.
     columns: usize,
     accumulate: bool,
+    /// Whether negative sums become zero; other activations take more registers than a tile leaves.
+    relu: bool,
 }
 
 impl<W: Weight> PanelPass<'_, W> {
     /// # Safety
-    /// The view lies within its data; `weight` and `bias` have `V` vectors a row; the output rows are writable.
+    /// The view lies within its data; `bias` has `V` vectors, and so has `weight` for each input, but for half a one where
+    /// `HALF`; the output rows are writable.
     #[inline(always)]
-    unsafe fn run<I: Isa, const V: usize>(&self, isa: I) {
+    unsafe fn run<I: Isa, const V: usize, const HALF: bool>(&self, isa: I) {
         let rows = self.input.rows;
         // As even as they go: 7 rows as 4 + 3, since a tile of one row would wait for its own sums.
         let tiles = rows.div_ceil(TILE_ROWS);
@@ -154,12 +187,12 @@ impl<W: Weight> PanelPass<'_, W> {
                     let input = self.input.data.as_ptr().wrapping_add(offset);
                     let target = group * rows + row;
                     match count {
-                        1 => self.tile::<I, 1, V>(isa, input, target, &mut ahead),
-                        2 => self.tile::<I, 2, V>(isa, input, target, &mut ahead),
-                        3 => self.tile::<I, 3, V>(isa, input, target, &mut ahead),
-                        4 => self.tile::<I, 4, V>(isa, input, target, &mut ahead),
-                        5 => self.tile::<I, 5, V>(isa, input, target, &mut ahead),
-                        _ => self.tile::<I, TILE_ROWS, V>(isa, input, target, &mut ahead),
+                        1 => self.tile::<I, 1, V, HALF>(isa, input, target, &mut ahead),
+                        2 => self.tile::<I, 2, V, HALF>(isa, input, target, &mut ahead),
+                        3 => self.tile::<I, 3, V, HALF>(isa, input, target, &mut ahead),
+                        4 => self.tile::<I, 4, V, HALF>(isa, input, target, &mut ahead),
+                        5 => self.tile::<I, 5, V, HALF>(isa, input, target, &mut ahead),
+                        _ => self.tile::<I, TILE_ROWS, V, HALF>(isa, input, target, &mut ahead),
                     }
                 }
                 row += count;
@@ -170,7 +203,7 @@ impl<W: Weight> PanelPass<'_, W> {
     /// # Safety
     /// As for `run`, for `R` rows from `input`, the output's from row `target` on.
     #[inline(always)]
-    unsafe fn tile<I: Isa, const R: usize, const V: usize>(
+    unsafe fn tile<I: Isa, const R: usize, const V: usize, const HALF: bool>(
         &self,
         isa: I,
         input: *const f32,
@@ -178,6 +211,8 @@ impl<W: Weight> PanelPass<'_, W> {
         ahead: &mut Ahead,
     ) {
         let stride = self.input.row_stride;
+        let is_half = |vector: usize| HALF && vector + 1 == V;
+        let width = if HALF { V * I::LEN - I::LEN / 2 } else { V * I::LEN };
         let mut weight = self.weight;
         let mut sums = [[isa.zero(); V]; R];
         for vector in 0..V {
@@ -198,36 +233,50 @@ impl<W: Weight> PanelPass<'_, W> {
                 for _ in 0..inputs {
                     let mut weights = [isa.zero(); V];
                     for (vector, lanes) in weights.iter_mut().enumerate() {
-                        // SAFETY: the panel holds `V` vectors for every input.
-                        *lanes = unsafe { W::load(isa, weight.add(vector * I::LEN)) };
+                        // SAFETY: the panel holds `V` vectors for every input, of which the last may be a half.
+                        *lanes = unsafe {
+                            let at = weight.add(vector * I::LEN);
+                            if is_half(vector) { W::load_half(isa, at) } else { W::load(isa, at) }
+                        };
                     }
                     unroll!(row < R, {
                         // SAFETY: row `row < R` of the view has this float.
                         let value =
                             unsafe { if row < 3 { *upper.add(row * stride) } else { *lower.add((row - 3) * stride) } };
                         let value = isa.splat(value);
-                        for (sum, &lanes) in sums[row].iter_mut().zip(&weights) {
-                            *sum = isa.mul_add(value, lanes, *sum);
+                        for (vector, (sum, &lanes)) in sums[row].iter_mut().zip(&weights).enumerate() {
+                            *sum = match is_half(vector) {
+                                true => isa.mul_add_half(value, lanes, *sum),
+                                false => isa.mul_add(value, lanes, *sum),
+                            };
                         }
                     });
-                    weight = weight.wrapping_add(V * I::LEN);
+                    weight = weight.wrapping_add(width);
                     upper = upper.wrapping_add(1);
                     lower = lower.wrapping_add(1);
                 }
             }
         }
+        if self.relu {
+            unroll!(row < R, {
+                sums[row].iter_mut().for_each(|sum| *sum = isa.max(isa.zero(), *sum));
+            });
+        }
         let last = self.columns - (V - 1) * I::LEN;
         unroll!(row < R, {
             unroll!(vector < V, {
-                let sum = sums[row][vector];
                 // SAFETY: `columns` floats of every output row are writable: whole vectors, then `last`.
                 unsafe {
                     let at = self.output.add((target + row) * self.output_stride + vector * I::LEN);
                     let added = self.residual.0.wrapping_add((target + row) * self.residual.1 + vector * I::LEN);
+                    let accumulate = self.accumulate;
+                    let sum = sums[row][vector];
                     if vector + 1 < V || last == I::LEN {
-                        isa.store(at, if self.accumulate { isa.add(isa.load(added), sum) } else { sum });
+                        isa.store(at, if accumulate { isa.add(isa.load(added), sum) } else { sum });
+                    } else if HALF && last == I::LEN / 2 {
+                        isa.store_half(at, if accumulate { isa.add(isa.load_half(added), sum) } else { sum });
                     } else {
-                        let sum = if self.accumulate { isa.add(isa.load_first(added, last), sum) } else { sum };
+                        let sum = if accumulate { isa.add(isa.load_first(added, last), sum) } else { sum };
                         isa.store_first(at, sum, last);
                     }
                 }

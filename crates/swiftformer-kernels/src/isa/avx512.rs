@@ -58,6 +58,8 @@ unsafe impl Isa for Avx512 {
     const LEN: usize = 16;
     // 6 × 4 accumulators, 4 weights and a broadcast: 29 of 32 registers.
     const TILE_VECTORS: usize = 4;
+    // Zen 4 works on 512 bits in two steps; where one step does, a half takes as long as a whole.
+    const HALVES: bool = true;
     type F32 = __m512;
 
     #[inline(always)]
@@ -79,6 +81,24 @@ unsafe impl Isa for Avx512 {
     unsafe fn load_first(self, source: *const f32, count: usize) -> __m512 {
         // SAFETY: the token proves AVX-512, the caller vouches for `count` floats.
         unsafe { _mm512_maskz_loadu_ps(first(count), source) }
+    }
+    #[inline(always)]
+    unsafe fn load_half(self, source: *const f32) -> __m512 {
+        // SAFETY: the token proves AVX-512, the caller vouches for eight floats.
+        unsafe { _mm512_castps256_ps512(_mm256_loadu_ps(source)) }
+    }
+    #[inline(always)]
+    unsafe fn store_half(self, target: *mut f32, value: __m512) {
+        // SAFETY: the token proves AVX-512, the caller vouches for eight floats.
+        unsafe { _mm256_storeu_ps(target, _mm512_castps512_ps256(value)) }
+    }
+    #[inline(always)]
+    fn mul_add_half(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 and FMA, and only registers are touched.
+        unsafe {
+            let half = |vector| _mm512_castps512_ps256(vector);
+            _mm512_castps256_ps512(_mm256_fmadd_ps(half(a), half(b), half(c)))
+        }
     }
     #[inline(always)]
     unsafe fn load_bf16(self, source: *const u16) -> __m512 {

@@ -33,6 +33,8 @@ pub(crate) unsafe trait Isa: Copy {
     const LEN: usize;
     /// Vectors across a matrix tile: six rows of so many accumulators must fit the register file.
     const TILE_VECTORS: usize;
+    /// Whether operations on half a vector take half the time of those on a whole one.
+    const HALVES: bool = false;
     /// A vector of `LEN` floats.
     type F32: Copy;
 
@@ -79,6 +81,24 @@ pub(crate) unsafe trait Isa: Copy {
     /// # Safety
     /// `count <= LEN`, and `source` is valid for reading `count` floats.
     unsafe fn load_first(self, source: *const f32, count: usize) -> Self::F32;
+    /// Reads the first `LEN / 2` floats, the other lanes become anything.
+    ///
+    /// # Safety
+    /// `source` is valid for reading `LEN / 2` floats.
+    #[inline(always)]
+    unsafe fn load_half(self, source: *const f32) -> Self::F32 {
+        // SAFETY: as the caller promises.
+        unsafe { self.load_first(source, Self::LEN / 2) }
+    }
+    /// Writes the first `LEN / 2` floats.
+    ///
+    /// # Safety
+    /// `target` is valid for writing `LEN / 2` floats.
+    #[inline(always)]
+    unsafe fn store_half(self, target: *mut f32, value: Self::F32) {
+        // SAFETY: as the caller promises.
+        unsafe { self.store_first(target, value, Self::LEN / 2) };
+    }
     /// Reads `LEN` bfloat16.
     ///
     /// # Safety
@@ -140,6 +160,11 @@ pub(crate) unsafe trait Isa: Copy {
     fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a · b + c`, rounded once where the instruction set can.
     fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+    /// [`Isa::mul_add`] of the first `LEN / 2` lanes; the others become anything.
+    #[inline(always)]
+    fn mul_add_half(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
+        self.mul_add(a, b, c)
+    }
     /// `c - a · b`, rounded once where the instruction set can.
     fn neg_mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
     /// The larger lane; NaN where **`b`** is NaN (`a` must not be).
