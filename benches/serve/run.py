@@ -47,7 +47,7 @@ class Bench:
     def engine(self, batch: int) -> float:
         """Milliseconds of a batch of the engine alone."""
         text = self.program("bench", "--model", str(self.model), "--threads", str(self.options.threads), "--batch", str(batch),
-                            "--seconds", str(self.options.reference), "--format", "json")
+                            "--precision", self.options.precision, "--seconds", str(self.options.reference), "--format", "json")
         return json.loads(text)["median_ms"]
 
     def decoding(self) -> float:
@@ -80,7 +80,7 @@ class Bench:
 
     def start(self) -> subprocess.Popen:
         command = [str(self.options.program), "serve", "--model", f"m={self.model}", "--listen", ADDRESS,
-                   "--threads", str(self.options.threads), "--queue", str(QUEUE), "--quiet"]
+                   "--threads", str(self.options.threads), "--precision", self.options.precision, "--queue", str(QUEUE), "--quiet"]
         return subprocess.Popen(command, cwd=self.folder)
 
 
@@ -215,6 +215,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, default=root / "examples/china.jpg")
     parser.add_argument("--peer-python", type=Path, default=sys.executable)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=("f32", "bf16"), default="f32", help="of this project's engine; the peer's is f32")
     parser.add_argument("--seconds", type=float, default=8, help="of each measurement")
     parser.add_argument("--reference", type=float, default=2, help="seconds of each measurement of the engine alone")
     parser.add_argument("--overload", type=float, default=60, help="seconds of overload")
