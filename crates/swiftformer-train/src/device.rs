@@ -1,8 +1,11 @@
 //! Where networks train: `cpu`, `cuda`, `wgpu`, `metal`, `rocm`, the last four with `:N` for a certain card.
 
-use std::panic::catch_unwind;
+use std::{
+    panic,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DataError, Device, Tensor};
 
 /// Why there is no such device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,21 +50,30 @@ pub fn open(name: &str, card: usize) -> Result<Device, DeviceError> {
         "metal" => metal(number.or((card > 0).then_some(card)))?,
         _ => return Err(unknown()),
     };
-    // Drivers are loaded by the first tensor, and say by a panic what they lack.
-    let computes = {
-        let device = device.clone();
-        catch_unwind(move || Tensor::<1>::ones([3], &device).sum().into_data().try_to_vec::<f32>())
-    };
     let broken = |why: String| DeviceError::Broken { name: name.to_owned(), why };
-    match computes {
+    match probe(&device) {
         Ok(Ok(sum)) if sum == [3.0] => Ok(device),
         Ok(found) => Err(broken(format!("the sum of three ones is {found:?}"))),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            Err(broken(text.unwrap_or("no such card or driver").to_owned()))
-        }
+        Err(why) => Err(broken(why)),
     }
+}
+
+/// A first sum on the device, or what its driver lacks.
+///
+/// Drivers are loaded by the first tensor, on threads of burn's, and say by panics what they lack: the first of them is the
+/// cause, those that follow it wait for a thread that is gone. They are not printed.
+fn probe(device: &Device) -> Result<Result<Vec<f32>, DataError>, String> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let first = Arc::new(OnceLock::new());
+    let (heard, before) = (Arc::clone(&first), panic::take_hook());
+    panic::set_hook(Box::new(move |panic| {
+        let _ = heard.set(panic.payload_as_str().unwrap_or("no such card or driver").to_owned());
+    }));
+    let device = device.clone();
+    let sum = panic::catch_unwind(move || Tensor::<1>::ones([3], &device).sum().into_data().try_to_vec());
+    panic::set_hook(before);
+    sum.map_err(|_| first.get().cloned().unwrap_or_default())
 }
 
 #[cfg(feature = "cuda")]

@@ -35,6 +35,12 @@ fn trainer(device: &Device, options: &NetworkOptions) -> Result<Trainer, ModelEr
 }
 
 #[test]
+fn a_card_that_is_not_there_is_an_error_with_its_reason() {
+    let error = device::open("wgpu:99", 0).unwrap_err().to_string();
+    assert!(error.contains("the device wgpu:99 does not work") && error.contains("No Discrete GPU"), "{error}");
+}
+
+#[test]
 fn bfloat16_is_refused_or_gives_the_loss_to_two_digits() {
     let device = device::open(&std::env::var("DEVICE").unwrap_or("wgpu".into()), 0).unwrap();
     let options = NetworkOptions { precision: Precision::Bf16, checkpointing: true, ..NetworkOptions::default() };

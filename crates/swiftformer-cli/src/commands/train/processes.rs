@@ -85,13 +85,19 @@ impl Launched {
     fn group(&self) -> anyhow::Result<Group> {
         let group = swiftformer_train::parallel::mpi::join()?;
         let Shard { rank, world } = group.shard();
-        if self.world.is_some_and(|named| named != world) || self.rank.is_some_and(|named| named != rank) {
+        let differs = self.world.is_some_and(|named| named != world) || self.rank.is_some_and(|named| named != rank);
+        // A process that ends alone would wait for the others at the end of MPI, and they for it.
+        let any_differs = group.any(differs)?;
+        if differs {
             let named = |number: Option<usize>| number.map_or("unset".to_owned(), |number| number.to_string());
             let (other_rank, other_world) = (named(self.rank), named(self.world));
             bail!(
                 "MPI says process {rank} of {world}, but RANK is {other_rank} and WORLD_SIZE {other_world}: processes find \
-                 each other through MPI, so start them with mpirun or srun"
+                 each other through MPI, so start them with mpirun or srun, or unset both"
             );
+        }
+        if any_differs {
+            bail!("RANK or WORLD_SIZE of another process is not what MPI says");
         }
         Ok(group)
     }
