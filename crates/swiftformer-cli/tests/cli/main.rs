@@ -18,5 +18,7 @@ mod support;
 mod synth;
 mod teach;
 mod train;
+#[cfg(feature = "mpi")]
+mod train_mpi;
 #[cfg(feature = "train")]
 mod train_parallel;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::support::{Folder, Run, command, swiftformer, tensors};
 
 /// A network and a schedule of seconds.
-const TINY: [&str; 12] = [
+pub const TINY: [&str; 12] = [
     "depths=[2, 1, 1, 1]",
     "embed_dims=[16, 24, 32, 48]",
     "size=32",
@@ -26,7 +26,7 @@ const TINY: [&str; 12] = [
     "log_every=1",
 ];
 
-fn images(folder: &Folder) -> String {
+pub fn images(folder: &Folder) -> String {
     let data = folder.path("data");
     swiftformer(&["synth", &data, "--images", "120", "--size", "40"]).exits(0);
     data
@@ -37,7 +37,7 @@ fn arguments<'a>(first: &[&'a str], settings: &[&'a str]) -> Vec<&'a str> {
     ["train", "--threads", "1"].into_iter().chain(first.iter().copied()).chain(settings).collect()
 }
 
-fn train(first: &[&str], settings: &[&str]) -> Run {
+pub fn train(first: &[&str], settings: &[&str]) -> Run {
     swiftformer(&arguments(first, settings))
 }
 
@@ -46,7 +46,7 @@ fn metrics(run: &str) -> Vec<Value> {
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-fn numbers(run: &str, kind: &str, key: &str) -> Vec<f64> {
+pub fn numbers(run: &str, kind: &str, key: &str) -> Vec<f64> {
     metrics(run).iter().filter(|line| line["kind"] == kind).map(|line| line[key].as_f64().unwrap()).collect()
 }
 
@@ -152,7 +152,7 @@ fn children(parent: u32) -> Vec<u32> {
 }
 
 /// Waits up to a minute for what should happen soon.
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(begun.elapsed() < Duration::from_secs(60), "not within a minute: {what}");
@@ -173,7 +173,7 @@ fn under_way(data: &str, run: &str) -> (Child, u32) {
 }
 
 #[cfg(target_os = "linux")]
-fn kill(process: u32) {
+pub fn kill(process: u32) {
     assert!(Command::new("kill").args(["-9", &process.to_string()]).status().unwrap().success());
 }
 
