@@ -9,7 +9,7 @@ use swiftformer::tensor::TensorMap;
 
 use crate::{
     loss::{Criterion, LossError, Targets},
-    model::{ModelError, Network, to_host},
+    model::{ModelError, Network, try_to_host},
     optim::{Average, Clip, HostGradients, Optimizer, StateError},
     parallel::{Group, ParallelError},
 };
@@ -92,7 +92,7 @@ impl Trainer {
     /// batches 1/n each. Dropping is drawn from `seed` alone.
     ///
     /// # Errors
-    /// When the batch does not fit, or the loss is not finite; nothing is added then.
+    /// When the batch does not fit, the loss is not finite, or the device fails; nothing is added then.
     pub fn accumulate(&mut self, batch: Batch, share: f64, seed: u64) -> Result<BatchReport, TrainError> {
         let teacher = match batch.teacher {
             Some(values) => {
@@ -110,18 +110,21 @@ impl Trainer {
         let images = self.network.images(batch.images, batch.shape)?;
         let pass = self.network.train(images, seed)?;
         let parts = self.criterion.evaluate(&pass.outputs, &batch.targets, teacher.as_ref())?;
-        let number = |tensor: &Tensor<1>| to_host(tensor.clone().inner()).first().copied().unwrap_or(f32::NAN);
-        let loss = number(&parts.total);
+        let number = |tensor: &Tensor<1>| -> Result<f32, ModelError> {
+            Ok(try_to_host(tensor.clone().inner())?.first().copied().unwrap_or(f32::NAN))
+        };
+        let loss = number(&parts.total)?;
         if !loss.is_finite() {
             return Err(TrainError::NotFinite { loss });
         }
         let report = BatchReport {
             loss,
-            base: number(&parts.base),
-            distillation: parts.distillation.as_ref().map(number),
-            logits: to_host(pass.outputs.logits().inner()),
+            base: number(&parts.base)?,
+            distillation: parts.distillation.as_ref().map(number).transpose()?,
+            logits: try_to_host(pass.outputs.logits().inner())?,
         };
-        let gradients = pass.backward(&parts.total).into_iter().map(|gradient| gradient.map(to_host));
+        let gradients = pass.backward(&parts.total).into_iter().map(|gradient| gradient.map(try_to_host).transpose());
+        let gradients: HostGradients = gradients.collect::<Result<_, _>>()?;
         match &mut self.gradients {
             Some(sums) => {
                 for (sum, gradient) in sums.iter_mut().zip(gradients) {
@@ -131,7 +134,7 @@ impl Trainer {
                 }
             }
             None => {
-                let mut first: HostGradients = gradients.collect();
+                let mut first = gradients;
                 if share != 1.0 {
                     let all = first.iter_mut().flatten().flatten();
                     all.for_each(|value| *value *= share as f32);

@@ -47,4 +47,13 @@ pub enum ModelError {
     /// Numbers that the device does not have.
     #[error("the device has no bfloat16: train in f32 (run.precision)")]
     Precision,
+    /// A device that ran out of memory, or broke.
+    #[error(
+        "the device failed: {why}. It may lack memory: smaller batches (--set batch=..., with --set accumulate=...) and \
+         --set checkpointing=true need less"
+    )]
+    Device {
+        /// What its driver says.
+        why: String,
+    },
 }

@@ -23,7 +23,7 @@ use swiftformer::{
     weights::state::StateDict,
 };
 
-pub(crate) use self::parameters::to_host;
+pub(crate) use self::parameters::{to_host, try_to_host};
 pub use self::{
     error::ModelError,
     parameters::{Parameter, Parameters},

@@ -150,6 +150,33 @@ pub(crate) fn to_device(values: Vec<f32>, device: &Device) -> Tensor<1> {
 }
 
 /// Takes the values of a tensor; without a copy where the tensor is on the host and nobody else holds it.
+///
+/// # Errors
+/// When the device failed at them, or at what they depend on: operations run behind, so that this is where it is noticed.
+pub(crate) fn try_to_host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, ModelError> {
+    let failed = |text: &str| ModelError::Device { why: first_cause(text).to_owned() };
+    let data = tensor.try_into_data().map_err(|error| failed(&error.to_string()))?;
+    data.try_into_vec().map_err(|error| failed(&format!("{error:?}")))
+}
+
+/// As [`try_to_host`], for what the device has computed already.
 pub(crate) fn to_host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().unwrap_or_else(|error| panic!("training computes in f32: {error:?}"))
+    try_to_host(tensor).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What the others of burn's causes, each on its lines behind `Caused by:`, come from.
+fn first_cause(text: &str) -> &str {
+    let last = text.rsplit("Caused by:").next().unwrap_or(text);
+    last.trim().lines().next().unwrap_or(text).trim()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_failure_is_told_by_its_first_cause() {
+        let text = "An error happened\nCaused by:\n  The bytes were never written\n  skipped `KernelBinop`\nCaused by:\n  \
+                    can't allocate buffer of size: 301989888\nNo backtrace available\nAsked at:\n";
+        assert_eq!(super::first_cause(text), "can't allocate buffer of size: 301989888");
+        assert_eq!(super::first_cause("the device is lost"), "the device is lost");
+    }
 }

@@ -12,7 +12,7 @@ use super::{Run, RunError, report::Score};
 use crate::{
     data::{Batch, Loader, Position},
     metrics::Classification,
-    model::{Network, NetworkOptions, to_host},
+    model::{Network, NetworkOptions, try_to_host},
     parallel::Group,
     trainer::Trainer,
 };
@@ -36,7 +36,7 @@ impl Judge {
             Self::Network(network) => {
                 let shape = std::array::from_fn(|axis| images.shape().get(axis).copied().unwrap_or(1));
                 let images = network.images(images.data().to_vec(), shape)?;
-                Ok(to_host(network.eval(images)?.logits()))
+                Ok(try_to_host(network.eval(images)?.logits())?)
             }
         }
     }
