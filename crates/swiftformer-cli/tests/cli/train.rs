@@ -229,7 +229,9 @@ pub mod with_training {
             .says(&["was started with 108 and 12 images of 12 classes", "other has "]);
     }
 
+    /// MPI's helper process writes files of its own, and does not start under this limit.
     #[test]
+    #[cfg(not(feature = "mpi"))]
     fn a_full_disk_leaves_the_last_state_whole() {
         let folder = Folder::new();
         let data = images(&folder);

@@ -93,9 +93,7 @@ impl Communicator for World {
             })
             .collect();
         let mut all = vec![0_u8; counts.iter().map(|&count| count as usize).sum()];
-        let mut parts = PartitionMut::new(&mut all[..], &counts[..], &starts[..]);
-        world.all_gather_varcount_into(bytes, &mut parts);
-        drop(parts);
+        world.all_gather_varcount_into(bytes, &mut PartitionMut::new(&mut all[..], &counts[..], &starts[..]));
         let ranges = starts.iter().zip(&counts).map(|(&start, &count)| start as usize..(start + count) as usize);
         Ok(ranges.map(|range| all[range].to_vec()).collect())
     }
