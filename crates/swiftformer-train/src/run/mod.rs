@@ -212,6 +212,8 @@ impl Run {
         let arch = prepared.network.arch();
         let text = recipe.to_text()?;
         let mut folder = Folder { path: output.to_owned() };
+        // A process that could not come this far is gone, and no folder is left behind.
+        prepared.workers.group.any(false)?;
         if prepared.workers.group.is_first() {
             folder = Folder::create(output)?;
             folder.write_settings(&recipe, arch, &prepared.preprocessor)?;
