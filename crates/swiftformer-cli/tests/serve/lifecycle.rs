@@ -3,10 +3,11 @@
 use std::{
     fs,
     io::Write,
+    net::TcpListener,
     path::Path,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::json;
@@ -131,18 +132,28 @@ fn a_model_is_exchanged_under_load_and_a_bad_file_keeps_the_old_one() {
     server.post("/v1/models/reload?model=other", b"").refuses(404, "unknown_model");
 }
 
+/// An address that the system gives nobody who asks for any: while no server listens there, neither another test's server
+/// nor a client, not even one of those that try to reach it, takes its place.
+fn own_address() -> String {
+    let first = 20_000 + std::process::id() as u16 % 10_000;
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    format!("127.0.0.1:{}", (first..first + 1000).find(free).unwrap())
+}
+
 #[test]
 fn a_killed_server_comes_back_and_clients_that_retry_lose_nothing() {
-    let first = Server::start(&[]);
-    let address = first.address.to_string();
+    let address = own_address();
+    let first = Server::start(&["--listen", &address]);
     let done = AtomicBool::new(false);
+    // When the second server does not start, the clients end too.
+    let until = Instant::now() + Duration::from_secs(60);
     let picture = file("images/gray.png");
     thread::scope(|scope| {
         let clients: Vec<_> = (0..3)
             .map(|_| {
                 scope.spawn(|| {
                     let mut answered = 0;
-                    while !done.load(Ordering::Relaxed) || answered < 5 {
+                    while Instant::now() < until && (!done.load(Ordering::Relaxed) || answered < 5) {
                         match crate::support::send(address.parse().unwrap(), "POST", "/v1/classify", &[], &picture) {
                             Ok(answer) if answer.status == 200 => answered += 1,
                             Ok(answer) => assert_eq!(answer.status, 503),
@@ -158,6 +169,7 @@ fn a_killed_server_comes_back_and_clients_that_retry_lose_nothing() {
         let second = Server::start(&["--listen", &address]);
         let before = second.metric("swiftformer_images_total");
         while second.metric("swiftformer_images_total") < before + 20.0 {
+            assert!(Instant::now() < until, "the second server is not asked");
             thread::sleep(Duration::from_millis(5));
         }
         done.store(true, Ordering::Relaxed);

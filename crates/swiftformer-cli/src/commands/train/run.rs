@@ -68,7 +68,9 @@ fn train(args: &TrainArgs, workers: Workers) -> anyhow::Result<Outcome> {
     }
     if let Some((epoch, score)) = summary.best {
         let top1 = 100.0 * score.top1;
-        console::line(&format!("{folder} is the model of epoch {epoch}: {top1:.2} % of the validation images"))?;
+        // Networks with other attentions are none that anything else here opens.
+        let holds = if run.recipe().model.attention.is_empty() { "is the model" } else { "holds the network" };
+        console::line(&format!("{folder} {holds} of epoch {epoch}: {top1:.2} % of the validation images"))?;
     }
     Ok(if summary.broken.is_empty() { Outcome::Done } else { Outcome::ImagesFailed })
 }
