@@ -143,7 +143,7 @@ fn own_address() -> String {
 #[test]
 fn a_killed_server_comes_back_and_clients_that_retry_lose_nothing() {
     let address = own_address();
-    let first = Server::start(&["--listen", &address]);
+    let mut first = Server::start(&["--listen", &address]);
     let done = AtomicBool::new(false);
     // When the second server does not start, the clients end too.
     let until = Instant::now() + Duration::from_secs(60);
@@ -166,6 +166,8 @@ fn a_killed_server_comes_back_and_clients_that_retry_lose_nothing() {
             .collect();
         thread::sleep(Duration::from_millis(100));
         first.signal("KILL");
+        // Its address is free when it has ended, not when it is told to.
+        first.wait();
         let second = Server::start(&["--listen", &address]);
         let before = second.metric("swiftformer_images_total");
         while second.metric("swiftformer_images_total") < before + 20.0 {
