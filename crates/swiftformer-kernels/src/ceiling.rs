@@ -28,6 +28,10 @@ impl Kernels {
 
 struct Spend {
     operations: u64,
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "only x86-64 multiplies other numbers than floats")
+    )]
     precision: Precision,
 }
 

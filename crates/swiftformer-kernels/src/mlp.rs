@@ -128,6 +128,7 @@ impl Kernels {
     fn mlp_of_pieces(
         self,
         mlp: Mlp<'_>,
+        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "only tiles come in pieces"))]
         pieces: Range<usize>,
         input: MlpInput<'_>,
         mut output: RowsMut<'_>,
