@@ -239,9 +239,15 @@ impl PanelMatrix {
         let vector_len = kernels.vector_len();
         let vectors = outputs.div_ceil(vector_len);
         let padded = vectors * vector_len;
+        #[cfg(target_arch = "x86_64")]
+        let in_pairs = kernels.precision() == Precision::Bf16 && kernels.dispatch(HasPairs);
+        #[cfg(not(target_arch = "x86_64"))]
+        let in_pairs = false;
         let half = kernels.halves()
-            && kernels.precision() == Precision::F32
+            && (kernels.precision() == Precision::F32 || in_pairs)
             && (1..=vector_len / 2).contains(&(outputs % vector_len));
+        // Numbers of one input in all panels.
+        let lanes = padded - if half { vector_len / 2 } else { 0 };
         let mut packed = Self {
             vector_len,
             tile_vectors: kernels.tile_vectors(),
@@ -257,15 +263,14 @@ impl PanelMatrix {
         let shape = [inputs, outputs];
         packed.weight = match kernels.precision() {
             Precision::F32 => {
-                let lanes = padded - if half { vector_len / 2 } else { 0 };
                 let mut target = AlignedBuffer::for_weights(lanes * inputs);
                 packed.arrange(weight, shape, &mut target, |value| value);
                 PanelWeight::F32(target)
             }
             #[cfg(target_arch = "x86_64")]
-            Precision::Bf16 if kernels.dispatch(HasPairs) => {
+            Precision::Bf16 if in_pairs => {
                 let depth = segments * segment_len.next_multiple_of(2);
-                let mut values = AlignedBuffer::for_weights(padded * depth);
+                let mut values = AlignedBuffer::for_weights(lanes * depth);
                 packed.arrange_pairs(weight, [segments, segment_len, outputs], &mut values);
                 PanelWeight::Pairs { values, segments }
             }
@@ -300,7 +305,7 @@ impl PanelMatrix {
         let depth = segments * padded_len;
         for index in 0..self.panels() {
             let panel = self.panel(index);
-            let width = panel.vectors * self.vector_len;
+            let width = panel.width;
             let target = &mut target[panel.column * depth..][..width * depth];
             let columns = width.min(outputs - panel.column);
             for input in 0..inputs {
@@ -333,11 +338,11 @@ impl PanelMatrix {
         let vectors = narrow + usize::from(index < wide_panels);
         let half = self.half && index + 1 == panels;
         let width = vectors * self.vector_len - if half { self.vector_len / 2 } else { 0 };
-        Panel { column: first * self.vector_len, vectors: vectors, half, width }
+        Panel { column: first * self.vector_len, vectors, half, width }
     }
 
     /// All panels' weights; a panel's, `[inputs, width]`, start at `column · inputs`. (Inputs in pairs:
-    /// `[inputs / 2, vectors · vector_len, 2]`, the inputs of each segment made even.)
+    /// `[inputs / 2, width, 2]`, the inputs of each segment made even.)
     #[inline(always)]
     pub(super) fn weight(&self) -> &PanelWeight {
         &self.weight

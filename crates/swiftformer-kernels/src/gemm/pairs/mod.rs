@@ -14,8 +14,11 @@ use super::ahead::Ahead;
 use super::packed::{PanelMatrix, PanelWeight};
 use super::scratch::Scratch;
 use super::{InputView, OutputView, TILE_ROWS};
-use crate::activation::activate_rows;
-use crate::isa::{Isa, avx512::Avx512Bf16};
+use crate::activation::{Activation, activate_rows};
+use crate::isa::{
+    Isa,
+    avx512::{Avx512, Avx512Bf16},
+};
 use crate::pointwise::Epilogue;
 use crate::unroll::unroll;
 
@@ -48,8 +51,12 @@ pub(crate) unsafe fn multiply(
     // SAFETY: as the caller promises.
     unsafe {
         let input = stage(pairs, input, &mut Scratch::new(scratch));
-        run(pairs, matrix, input, store);
-        activate_rows(pairs.vectors(), epilogue.activation, store.output, shape);
+        if epilogue.activation == Activation::Relu {
+            run(pairs, matrix, input, Rectify(store));
+        } else {
+            run(pairs, matrix, input, store);
+            activate_rows(pairs.vectors(), epilogue.activation, store.output, shape);
+        }
     }
 }
 
@@ -73,26 +80,46 @@ struct Store {
     columns: usize,
 }
 
-impl Finish for Store {
+impl Store {
+    /// # Safety
+    /// As for [`Finish::take`].
     #[inline(always)]
-    unsafe fn take(self, pairs: Avx512Bf16, row: usize, column: usize, mut sums: __m512) {
-        let isa = pairs.vectors();
+    unsafe fn write(self, isa: Avx512, [row, column]: [usize; 2], sums: __m512, last: impl Fn(__m512) -> __m512) {
         let count = self.columns - column;
         // SAFETY: `count` floats of the row are left, and as many of what is added.
         unsafe {
             let at = self.output.add(row * self.stride + column);
+            let added = self.residual.map(|(residual, stride)| residual.add(row * stride + column));
+            let sum = |added: Option<__m512>| last(added.map_or(sums, |added| isa.add(added, sums)));
             if count >= LANES {
-                if let Some((residual, stride)) = self.residual {
-                    sums = isa.add(isa.load(residual.add(row * stride + column)), sums);
-                }
-                isa.store(at, sums);
+                isa.store(at, sum(added.map(|added| isa.load(added))));
+            } else if count == LANES / 2 {
+                isa.store_half(at, sum(added.map(|added| isa.load_half(added))));
             } else {
-                if let Some((residual, stride)) = self.residual {
-                    sums = isa.add(isa.load_first(residual.add(row * stride + column), count), sums);
-                }
-                isa.store_first(at, sums, count);
+                isa.store_first(at, sum(added.map(|added| isa.load_first(added, count))), count);
             }
         }
+    }
+}
+
+impl Finish for Store {
+    #[inline(always)]
+    unsafe fn take(self, pairs: Avx512Bf16, row: usize, column: usize, sums: __m512) {
+        // SAFETY: as the caller promises.
+        unsafe { self.write(pairs.vectors(), [row, column], sums, |sums| sums) };
+    }
+}
+
+/// The same with negative sums as zeros.
+#[derive(Clone, Copy)]
+struct Rectify(Store);
+
+impl Finish for Rectify {
+    #[inline(always)]
+    unsafe fn take(self, pairs: Avx512Bf16, row: usize, column: usize, sums: __m512) {
+        let isa = pairs.vectors();
+        // SAFETY: as the caller promises.
+        unsafe { self.0.write(isa, [row, column], sums, |sums| isa.max(isa.zero(), sums)) };
     }
 }
 
@@ -111,18 +138,22 @@ unsafe fn run<F: Finish>(pairs: Avx512Bf16, matrix: &PanelMatrix, input: InputVi
         let panel = matrix.panel(index);
         let weight = |index: usize| {
             let panel = matrix.panel(index);
-            &values[panel.column * depth..][..panel.vectors * LANES * depth]
+            &values[panel.column * depth..][..panel.width * depth]
         };
         let next: &[u16] = if index + 1 < matrix.panels() { weight(index + 1) } else { &[] };
         let pass =
             Pass { pairs, input, weight: weight(index), next, bias: matrix.panel_bias(panel), column: panel.column };
         // SAFETY: the caller vouches for view and finish; weights and bias have `vectors` whole vectors.
         unsafe {
-            match panel.vectors {
-                1 => pass.run::<F, 1>(finish),
-                2 => pass.run::<F, 2>(finish),
-                3 => pass.run::<F, 3>(finish),
-                _ => pass.run::<F, 4>(finish),
+            match (panel.vectors, panel.half) {
+                (1, false) => pass.run::<F, 1, false>(finish),
+                (2, false) => pass.run::<F, 2, false>(finish),
+                (3, false) => pass.run::<F, 3, false>(finish),
+                (_, false) => pass.run::<F, 4, false>(finish),
+                (1, true) => pass.run::<F, 1, true>(finish),
+                (2, true) => pass.run::<F, 2, true>(finish),
+                (3, true) => pass.run::<F, 3, true>(finish),
+                (_, true) => pass.run::<F, 4, true>(finish),
             }
         }
     }
@@ -142,9 +173,10 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     /// # Safety
-    /// The view lies within its data, weights and bias have `V` vectors for it, and `finish` takes all rows.
+    /// The view lies within its data; weights and bias have `V` vectors for it, the last of the weights' a half where `HALF`;
+    /// `finish` takes all rows.
     #[inline(always)]
-    unsafe fn run<F: Finish, const V: usize>(&self, finish: F) {
+    unsafe fn run<F: Finish, const V: usize, const HALF: bool>(&self, finish: F) {
         let rows = self.input.rows;
         // As even as they go, as in `panel`.
         let tiles = rows.div_ceil(TILE_ROWS);
@@ -161,12 +193,12 @@ impl Pass<'_> {
                 // SAFETY: `row + count <= rows`, so the tile lies within the view.
                 unsafe {
                     match count {
-                        1 => self.tile::<F, 1, V>(finish, input, target, &mut ahead),
-                        2 => self.tile::<F, 2, V>(finish, input, target, &mut ahead),
-                        3 => self.tile::<F, 3, V>(finish, input, target, &mut ahead),
-                        4 => self.tile::<F, 4, V>(finish, input, target, &mut ahead),
-                        5 => self.tile::<F, 5, V>(finish, input, target, &mut ahead),
-                        _ => self.tile::<F, TILE_ROWS, V>(finish, input, target, &mut ahead),
+                        1 => self.tile::<F, 1, V, HALF>(finish, input, target, &mut ahead),
+                        2 => self.tile::<F, 2, V, HALF>(finish, input, target, &mut ahead),
+                        3 => self.tile::<F, 3, V, HALF>(finish, input, target, &mut ahead),
+                        4 => self.tile::<F, 4, V, HALF>(finish, input, target, &mut ahead),
+                        5 => self.tile::<F, 5, V, HALF>(finish, input, target, &mut ahead),
+                        _ => self.tile::<F, TILE_ROWS, V, HALF>(finish, input, target, &mut ahead),
                     }
                 }
                 row += count;
@@ -177,7 +209,7 @@ impl Pass<'_> {
     /// # Safety
     /// As for `run`, for `R` rows from `input`, which `finish` knows as those from `target` on.
     #[inline(always)]
-    unsafe fn tile<F: Finish, const R: usize, const V: usize>(
+    unsafe fn tile<F: Finish, const R: usize, const V: usize, const HALF: bool>(
         &self,
         finish: F,
         input: *const u16,
@@ -186,6 +218,8 @@ impl Pass<'_> {
     ) {
         let isa = self.pairs.vectors();
         let stride = self.input.row_stride;
+        let is_half = |vector: usize| HALF && vector + 1 == V;
+        let width = if HALF { V * LANES - LANES / 2 } else { V * LANES };
         let mut weight = self.weight.as_ptr();
         let mut sums = [[isa.zero(); V]; R];
         unroll!(vector < V, {
@@ -203,8 +237,11 @@ impl Pass<'_> {
                 ($read:expr) => {
                     let mut weights = [isa.zero(); V];
                     unroll!(vector < V, {
-                        // SAFETY: the panel holds `V` vectors of pairs for every pair.
-                        weights[vector] = unsafe { isa.load(weight.add(vector * 2 * LANES).cast()) };
+                        // SAFETY: the panel holds `V` vectors of pairs for every pair, of which the last may be a half.
+                        weights[vector] = unsafe {
+                            let at = weight.add(vector * 2 * LANES).cast();
+                            if is_half(vector) { isa.load_half(at) } else { isa.load(at) }
+                        };
                     });
                     unroll!(row < R, {
                         let at = if row < 3 {
@@ -215,11 +252,16 @@ impl Pass<'_> {
                         // SAFETY: row `row < R` of the view has this pair.
                         let pair = unsafe { $read(at) };
                         unroll!(vector < V, {
-                            // SAFETY: the token proves the instruction.
-                            sums[row][vector] = unsafe { add_products(sums[row][vector], pair, weights[vector]) };
+                            // SAFETY: the token proves the instructions.
+                            sums[row][vector] = unsafe {
+                                match is_half(vector) {
+                                    true => add_half_products(sums[row][vector], pair, weights[vector]),
+                                    false => add_products(sums[row][vector], pair, weights[vector]),
+                                }
+                            };
                         });
                     });
-                    weight = weight.wrapping_add(V * 2 * LANES);
+                    weight = weight.wrapping_add(2 * width);
                 };
             }
             let mut left = self.input.segment_len / 2;
@@ -276,5 +318,19 @@ pub(crate) unsafe fn add_products(sums: __m512, pair: i32, weights: __m512) -> _
     unsafe {
         let inputs: __m512bh = std::mem::transmute(_mm512_set1_epi32(pair));
         _mm512_dpbf16_ps(sums, inputs, std::mem::transmute::<__m512, __m512bh>(weights))
+    }
+}
+
+/// [`add_products`] of the first half of the lanes; the others become anything.
+///
+/// # Safety
+/// The CPU has AVX512_BF16 and AVX512VL.
+#[inline(always)]
+unsafe fn add_half_products(sums: __m512, pair: i32, weights: __m512) -> __m512 {
+    // SAFETY: the caller vouches for the instructions; the types are the same 256 bits.
+    unsafe {
+        let inputs: __m256bh = std::mem::transmute(_mm256_set1_epi32(pair));
+        let weights = std::mem::transmute::<__m256, __m256bh>(_mm512_castps512_ps256(weights));
+        _mm512_castps256_ps512(_mm256_dpbf16_ps(_mm512_castps512_ps256(sums), inputs, weights))
     }
 }
