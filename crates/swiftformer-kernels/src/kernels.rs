@@ -185,7 +185,7 @@ impl Kernels {
         self.0.widths().1
     }
 
-    /// Whether half a vector is worth half a vector's operations.
+    /// Whether operations on half a vector take half the time of those on a whole one.
     pub(crate) fn halves(self) -> bool {
         self.0.halves()
     }

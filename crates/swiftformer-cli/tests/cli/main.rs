@@ -18,7 +18,7 @@ mod support;
 mod synth;
 mod teach;
 mod train;
-#[cfg(feature = "mpi")]
+#[cfg(all(feature = "mpi", target_os = "linux"))]
 mod train_mpi;
 #[cfg(feature = "train")]
 mod train_parallel;

@@ -54,7 +54,6 @@ fn processes_of_mpi_train_one_run_as_copies_do() {
 }
 
 /// The process of that rank of the run in the folder `run`.
-#[cfg(target_os = "linux")]
 fn process(run: &str, rank: &str) -> u32 {
     let entries = std::fs::read_dir("/proc").unwrap();
     let mut processes = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
@@ -67,7 +66,6 @@ fn process(run: &str, rank: &str) -> u32 {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
 fn a_lost_process_ends_the_run_and_any_number_goes_on() {
     let folder = Folder::new();
     let data = images(&folder);

@@ -123,7 +123,8 @@ unsafe fn multiply_with<I: Isa, W: Weight>(
             accumulate: epilogue.accumulate,
             relu: epilogue.activation == Activation::Relu && !epilogue.accumulate,
         };
-        // SAFETY: the caller vouches for the views, and the panel's weights and bias have `vectors` whole vectors.
+        // SAFETY: the caller vouches for the views, and the panel's weights and bias have as many vectors, the last of the
+        // weights' a half where it says so.
         unsafe {
             match (panel.vectors, panel.half) {
                 (1, false) => pass.run::<I, 1, false>(isa),

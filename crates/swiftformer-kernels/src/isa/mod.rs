@@ -23,8 +23,8 @@ use crate::IsaKind;
 /// # Safety
 /// Implementors promise that
 /// - a value of the type exists only where the CPU executes the instructions of every method;
-/// - `load` and `store` touch exactly the `LEN` floats at the pointer, `load_first` and `store_first` exactly the
-///   first `count`;
+/// - `load` and `store` touch exactly the `LEN` floats at the pointer, `load_half` and `store_half` the first `LEN / 2`,
+///   `load_first` and `store_first` the first `count`;
 /// - `LEN` is 1 or more, and `TILE_VECTORS` is 2 to 4.
 pub(crate) unsafe trait Isa: Copy {
     /// Which instruction set this is.

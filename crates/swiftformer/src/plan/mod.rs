@@ -88,8 +88,7 @@ enum Step {
 
 /// An MLP whose tasks are its pieces of hidden channels, so that a thread reads its pieces' weights only.
 ///
-/// Where a map has fewer tokens than channels, weights are most of what is read; and the few rows of such a map seldom divide
-/// evenly.
+/// Where a map has fewer tokens than channels, weights are most of what is read.
 #[derive(Clone, Copy, Debug)]
 struct SharedMlp {
     pieces: usize,

@@ -143,7 +143,8 @@ unsafe fn run<F: Finish>(pairs: Avx512Bf16, matrix: &PanelMatrix, input: InputVi
         let next: &[u16] = if index + 1 < matrix.panels() { weight(index + 1) } else { &[] };
         let pass =
             Pass { pairs, input, weight: weight(index), next, bias: matrix.panel_bias(panel), column: panel.column };
-        // SAFETY: the caller vouches for view and finish; weights and bias have `vectors` whole vectors.
+        // SAFETY: the caller vouches for view and finish; weights and bias have as many vectors, the last of the weights' a
+        // half where the panel says so.
         unsafe {
             match (panel.vectors, panel.half) {
                 (1, false) => pass.run::<F, 1, false>(finish),
